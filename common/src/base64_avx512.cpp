@@ -56,6 +56,13 @@ constexpr __mmask64 first_bytes(std::size_t count) { return count >= 64 ? ~0ULL 
 
 TENSORWIRE_AVX512 inline __m512i load(const void* from) { return _mm512_loadu_si512(from); }
 
+// The same, kept in a register: g++ 12 would rather load once more for each use, and text is seldom aligned.
+TENSORWIRE_AVX512 inline __m512i load_once(const void* from) {
+  __m512i bytes = load(from);
+  __asm__("" : "+v"(bytes));
+  return bytes;
+}
+
 TENSORWIRE_AVX512 inline __m512i values_of(__m512i text) {
   return _mm512_permutex2var_epi8(load(value_table.data()), text, load(value_table.data() + 64));
 }
@@ -77,10 +84,10 @@ TENSORWIRE_AVX512 std::size_t decode_rounds(const char* in, std::size_t rounds, 
   const __m512i join1 = load(join_indices[1].data());
   const __m512i join2 = load(join_indices[2].data());
   for (std::size_t round = 0; round < rounds; ++round, in += 256, out += 192) {
-    const __m512i text0 = load(in);
-    const __m512i text1 = load(in + 64);
-    const __m512i text2 = load(in + 128);
-    const __m512i text3 = load(in + 192);
+    const __m512i text0 = load_once(in);
+    const __m512i text1 = load_once(in + 64);
+    const __m512i text2 = load_once(in + 128);
+    const __m512i text3 = load_once(in + 192);
     const __m512i values0 = values_of(text0);
     const __m512i values1 = values_of(text1);
     const __m512i values2 = values_of(text2);

@@ -2,8 +2,8 @@
 # Builds the base64 tests for 64-bit ARM and runs them under qemu, so that the NEON kernel is tested on any machine.
 #
 # Usage: tests/unit/base64_neon.sh [build directory]
-# Needs on Debian: g++-aarch64-linux-gnu, qemu-user, and the sources of GoogleTest (libgtest-dev brings /usr/src/googletest;
-# GTEST_SOURCE names another place). Exits with 77, the usual sign for a skipped test, where one of them is missing.
+# Needs on Debian: g++-aarch64-linux-gnu, qemu-user and the sources of GoogleTest (libgtest-dev; GTEST_SOURCE names
+# another place). Exits with 77, the usual sign for a skipped test, where one of them is missing.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)

@@ -19,6 +19,9 @@ namespace {
 using base64_oracle::Decoded;
 using Random = std::mt19937_64;
 
+// Asked before any test chooses another one.
+const Base64Kernel kernel_at_start = base64_kernel();
+
 // Runs every test once per kernel this machine supports, and leaves the choice as it was.
 class Base64 : public testing::TestWithParam<Base64Kernel> {
  protected:
@@ -349,6 +352,12 @@ TEST(Base64Agreement, AllKernelsAgreeWithThePlainDecoder) {
     }
   }
   set_base64_kernel(before);
+}
+
+// Worth running with each value of the variable.
+TEST(Base64Kernels, TheEnvironmentChoosesTheFirst) {
+  const char* wish = std::getenv("TENSORD_CPU");
+  EXPECT_EQ(kernel_at_start, choose_base64_kernel(wish == nullptr ? "" : wish));
 }
 
 TEST(Base64Kernels, WishesThatCannotBeMetGiveTheBest) {

@@ -9,8 +9,8 @@ namespace tensorwire::base64_vectors {
 inline constexpr std::string_view alphabet = "A/=-";
 inline constexpr std::size_t longest = 6;
 
-// The verdicts (as digits) and bytes (of accepted texts, in hexadecimal, each ended by a comma) of every text
-// over the alphabet up to the longest: by length, then in the alphabet's order with the last character fastest.
+// The verdicts (as digits) and bytes (of accepted texts, in hexadecimal, each ended by a comma) of every
+// text over the alphabet up to the longest: by length, then in the alphabet's order, last character fastest.
 inline constexpr std::string_view verdicts =
     "05514665466541111444466646664335444446664666433544444111111111111111144444444444444440004000433044444000400043"
     "30444443333333333544444444444444444444400040004330444440004000433044444333333333354444444444444444444441111111"
