@@ -51,16 +51,19 @@ class Buffer {
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
   // Sets size() to n, growing the block when n > capacity() (contents kept, at least doubling; `expected`, when larger
-  // than n, is what the whole will come to). `overloaded` when the budget or the system has no more; then nothing changed.
+  // than n, is what the whole will come to). `overloaded` when the budget or the system has no more; then nothing
+  // changed.
   [[nodiscard]] Result<void> resize(std::size_t n, std::size_t expected = 0);
   void reset() noexcept;
 
  private:
   friend class BufferPool;
+  [[nodiscard]] bool grow(std::size_t n, std::size_t expected) noexcept;
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
   std::size_t charged_ = 0;  // bytes charged to the pool's budget: size_ rounded up
+  std::size_t touched_ = 0;  // bytes from the start that were ever valid, in earlier lives of the block too
   std::shared_ptr<BufferPool> pool_;
 };
 

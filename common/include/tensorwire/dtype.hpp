@@ -58,7 +58,8 @@ struct ParsedDType {
 };
 
 // Reads a dtype in any of the accepted vocabularies, letter case ignored: canonical, torch.*, tf.*, torch's short
-// names, numpy typestrs, Open Inference Protocol, TYPE_*, TensorFlow's DT_*, safetensors. `bad_dtype` otherwise, naming the nearest known name.
+// names, numpy typestrs, Open Inference Protocol, TYPE_*, TensorFlow's DT_*, safetensors. `bad_dtype` otherwise, naming
+// the nearest known name.
 [[nodiscard]] Result<ParsedDType> parse_dtype(std::string_view text);
 
 // The DType of a C++ element type. Undefined (a compile error) for types that no tensor holds.
@@ -67,46 +68,80 @@ inline constexpr DType dtype_of = [] {
   static_assert(sizeof(T) == 0, "no tensor holds elements of this type");
   return DType::boolean;
 }();
-template <> inline constexpr DType dtype_of<bool> = DType::boolean;
-template <> inline constexpr DType dtype_of<std::int8_t> = DType::int8;
-template <> inline constexpr DType dtype_of<std::int16_t> = DType::int16;
-template <> inline constexpr DType dtype_of<std::int32_t> = DType::int32;
-template <> inline constexpr DType dtype_of<std::int64_t> = DType::int64;
-template <> inline constexpr DType dtype_of<std::uint8_t> = DType::uint8;
-template <> inline constexpr DType dtype_of<std::uint16_t> = DType::uint16;
-template <> inline constexpr DType dtype_of<std::uint32_t> = DType::uint32;
-template <> inline constexpr DType dtype_of<std::uint64_t> = DType::uint64;
-template <> inline constexpr DType dtype_of<Float16> = DType::float16;
-template <> inline constexpr DType dtype_of<BFloat16> = DType::bfloat16;
-template <> inline constexpr DType dtype_of<float> = DType::float32;
-template <> inline constexpr DType dtype_of<double> = DType::float64;
-template <> inline constexpr DType dtype_of<Float8E4M3> = DType::float8_e4m3fn;
-template <> inline constexpr DType dtype_of<Float8E5M2> = DType::float8_e5m2;
-template <> inline constexpr DType dtype_of<std::complex<float>> = DType::complex64;
-template <> inline constexpr DType dtype_of<std::complex<double>> = DType::complex128;
+template <>
+inline constexpr DType dtype_of<bool> = DType::boolean;
+template <>
+inline constexpr DType dtype_of<std::int8_t> = DType::int8;
+template <>
+inline constexpr DType dtype_of<std::int16_t> = DType::int16;
+template <>
+inline constexpr DType dtype_of<std::int32_t> = DType::int32;
+template <>
+inline constexpr DType dtype_of<std::int64_t> = DType::int64;
+template <>
+inline constexpr DType dtype_of<std::uint8_t> = DType::uint8;
+template <>
+inline constexpr DType dtype_of<std::uint16_t> = DType::uint16;
+template <>
+inline constexpr DType dtype_of<std::uint32_t> = DType::uint32;
+template <>
+inline constexpr DType dtype_of<std::uint64_t> = DType::uint64;
+template <>
+inline constexpr DType dtype_of<Float16> = DType::float16;
+template <>
+inline constexpr DType dtype_of<BFloat16> = DType::bfloat16;
+template <>
+inline constexpr DType dtype_of<float> = DType::float32;
+template <>
+inline constexpr DType dtype_of<double> = DType::float64;
+template <>
+inline constexpr DType dtype_of<Float8E4M3> = DType::float8_e4m3fn;
+template <>
+inline constexpr DType dtype_of<Float8E5M2> = DType::float8_e5m2;
+template <>
+inline constexpr DType dtype_of<std::complex<float>> = DType::complex64;
+template <>
+inline constexpr DType dtype_of<std::complex<double>> = DType::complex128;
 
 // Calls f.template operator()<T>() with the C++ element type of dtype; dtype must not be string.
 template <class F>
 decltype(auto) visit_dtype(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::boolean: return f.template operator()<bool>();
-    case DType::int8: return f.template operator()<std::int8_t>();
-    case DType::int16: return f.template operator()<std::int16_t>();
-    case DType::int32: return f.template operator()<std::int32_t>();
-    case DType::int64: return f.template operator()<std::int64_t>();
-    case DType::uint16: return f.template operator()<std::uint16_t>();
-    case DType::uint32: return f.template operator()<std::uint32_t>();
-    case DType::uint64: return f.template operator()<std::uint64_t>();
-    case DType::float16: return f.template operator()<Float16>();
-    case DType::bfloat16: return f.template operator()<BFloat16>();
-    case DType::float32: return f.template operator()<float>();
-    case DType::float64: return f.template operator()<double>();
-    case DType::float8_e4m3fn: return f.template operator()<Float8E4M3>();
-    case DType::float8_e5m2: return f.template operator()<Float8E5M2>();
-    case DType::complex64: return f.template operator()<std::complex<float>>();
-    case DType::complex128: return f.template operator()<std::complex<double>>();
+    case DType::boolean:
+      return f.template operator()<bool>();
+    case DType::int8:
+      return f.template operator()<std::int8_t>();
+    case DType::int16:
+      return f.template operator()<std::int16_t>();
+    case DType::int32:
+      return f.template operator()<std::int32_t>();
+    case DType::int64:
+      return f.template operator()<std::int64_t>();
+    case DType::uint16:
+      return f.template operator()<std::uint16_t>();
+    case DType::uint32:
+      return f.template operator()<std::uint32_t>();
+    case DType::uint64:
+      return f.template operator()<std::uint64_t>();
+    case DType::float16:
+      return f.template operator()<Float16>();
+    case DType::bfloat16:
+      return f.template operator()<BFloat16>();
+    case DType::float32:
+      return f.template operator()<float>();
+    case DType::float64:
+      return f.template operator()<double>();
+    case DType::float8_e4m3fn:
+      return f.template operator()<Float8E4M3>();
+    case DType::float8_e5m2:
+      return f.template operator()<Float8E5M2>();
+    case DType::complex64:
+      return f.template operator()<std::complex<float>>();
+    case DType::complex128:
+      return f.template operator()<std::complex<double>>();
     case DType::uint8:
-    case DType::string: break;
+    case DType::string:
+      break;
   }
   return f.template operator()<std::uint8_t>();
 }
