@@ -58,6 +58,10 @@ class Json {
   [[nodiscard]] const Json* find(std::string_view name) const noexcept;
   // Sets a member (this becomes an object when it was null).
   Json& set(std::string name, Json value);
+  // Adds a member to an object without looking whether the name is there: for parsers, which have looked already.
+  void append(std::string name, Json value) {
+    std::get<Object>(value_).emplace_back(std::move(name), std::move(value));
+  }
   // Appends to an array (this becomes one when it was null).
   void push(Json value);
   friend bool operator==(const Json&, const Json&) = default;
