@@ -22,14 +22,18 @@ set_up() {
   cmake --build "$build" --target tensord tensorctl example_client_send_tensor
 }
 
+# The program that the process an earlier run left executes ("… (deleted)" once it was built anew), or nothing.
+running_program() { readlink "/proc/$(cat "$state/pid" 2>/dev/null)/exe" 2>/dev/null || true; }
+
 # The pid of the tensord that an earlier run left, if it still is one.
 running_pid() {
-  local pid
-  pid=$(cat "$state/pid" 2>/dev/null) || return 1
-  [ "$(readlink "/proc/$pid/exe" 2>/dev/null)" = "$(realpath "$build/server/tensord")" ] && echo "$pid"
+  local program
+  program=$(running_program)
+  [ "${program% (deleted)}" = "$(realpath "$build/server/tensord")" ] && cat "$state/pid"
 }
 
 start() {
+  if [[ $(running_program) == *" (deleted)" ]]; then stop; fi
   if running_pid >/dev/null; then
     say "tensord is running already (pid $(cat "$state/pid"))"
     return
