@@ -15,11 +15,12 @@ set -euo pipefail
 # libboost1.81-dev cannot stand beside Debian's default libboost1.74-dev: apt takes that one away.
 packages_of() {
   case "$1" in
-    build) echo g++ cmake ninja-build libboost1.81-dev rapidjson-dev libpng-dev libturbojpeg0-dev libspdlog-dev \
+    build) echo g++ cmake ninja-build libboost1.81-dev rapidjson-dev libpng-dev libturbojpeg0-dev \
+      libjpeg62-turbo-dev libspdlog-dev \
       libcli11-dev ;;
-    run) echo libstdc++6 libpng16-16 libturbojpeg0 libspdlog1.10 libfmt9 ;;
+    run) echo libstdc++6 libpng16-16 libjpeg62-turbo libspdlog1.10 libfmt9 ;;
     demo) echo python3 python3-numpy python3-pil ;;
-    test) echo "$(packages_of demo)" python3-pytest libgtest-dev libgmock-dev libjpeg62-turbo-dev \
+    test) echo "$(packages_of demo)" python3-pytest libgtest-dev libgmock-dev \
       libjpeg-turbo-progs netpbm libpng-tools procps ;;
     bench) echo "$(packages_of demo)" libbenchmark-dev libzmq3-dev cppzmq-dev libgrpc++-dev libprotobuf-dev \
       protobuf-compiler protobuf-compiler-grpc redis-server redis-tools ;;
