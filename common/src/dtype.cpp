@@ -99,6 +99,14 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+std::string upper(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return out;
+}
+
 std::optional<DType> find(std::span<const Name> names, std::string_view text) noexcept {
   const auto found = std::find_if(names.begin(), names.end(), [&](const Name& name) { return name.text == text; });
   return found == names.end() ? std::nullopt : std::optional(found->dtype);
@@ -117,8 +125,8 @@ std::optional<DType> find_first(std::string_view text, std::initializer_list<std
   return std::nullopt;
 }
 
-// What stands inside of TensorFlow's "<dtype: 'float32'>", numpy's "dtype('float32')" and Python's "<class
-// 'numpy.float32'>".
+// What stands inside of (all in lower case) TensorFlow's "<dtype: 'float32'>", numpy's "dtype('float32')" and Python's
+// "<class 'numpy.float32'>".
 std::string_view unwrap(std::string_view text) noexcept {
   const bool wrapped = text.starts_with("<dtype: '") || text.starts_with("dtype('") || text.starts_with("<class '");
   const std::size_t open = text.find('\'');
@@ -160,12 +168,11 @@ std::size_t distance(std::string_view a, std::string_view b) {
 
 // Keeps the candidate that is nearest to the text, the first of equals.
 struct Nearest {
-  std::string text;
-  std::string found = "float32";
+  std::string text;  // lower case
+  std::string found;
   std::size_t best = std::numeric_limits<std::size_t>::max();
 
-  void consider(std::string_view prefix, std::string_view name) {
-    std::string candidate = std::string(prefix) + std::string(name);
+  void consider(std::string candidate) {
     const std::size_t far = distance(text, lower(candidate));
     if (far >= best) return;
     best = far;
@@ -174,19 +181,49 @@ struct Nearest {
 };
 
 std::string nearest_name(std::string_view text) {
-  Nearest nearest{lower(text.substr(0, kMaxShown))};
+  Nearest nearest{lower(text.substr(0, kMaxShown)), {}};
   for (const std::string_view prefix : {"", "torch.", "tf.", "TYPE_", "DT_"}) {
-    for (const auto& entry : kInfos) nearest.consider(prefix, entry.name);
+    for (const auto& entry : kInfos) {
+      const bool capital = prefix.ends_with('_');
+      nearest.consider(std::string(prefix) + (capital ? upper(entry.name) : std::string(entry.name)));
+    }
   }
-  for (const auto& name : kNames) nearest.consider("", name.text);
-  for (const auto& name : kInferenceNames) nearest.consider("", name.text);
-  for (const auto& name : kSafetensorsNames) nearest.consider("", name.text);
+  for (const auto& name : kNames) nearest.consider(std::string(name.text));
+  for (const auto& name : kInferenceNames) nearest.consider(upper(name.text));
+  for (const auto& name : kSafetensorsNames) nearest.consider(upper(name.text));
   return nearest.found;
+}
+
+// What a numpy typestr means that is no dtype here, by its kind letter; empty for other letters.
+std::string_view numpy_meaning(char kind) noexcept {
+  switch (kind) {
+    case 'U':
+      return "numpy's unicode strings; send labels in `data`, with dtype string";
+    case 'S':
+      return "numpy's byte strings; send labels in `data`, with dtype string";
+    case 'O':
+      return "numpy's Python objects; convert the array to numbers first";
+    case 'M':
+    case 'm':
+      return "numpy's dates; send array.astype('int64')";
+    case 'V':
+      return "numpy's raw records; send their fields one by one";
+    default:
+      return {};
+  }
+}
+
+// Whether this is such a typestr. Only in exactly numpy's letters: "<u4" and "<U4" are different things.
+bool is_foreign_typestr(std::string_view text) noexcept {
+  return text.size() > 1 && is_byte_order(text.front()) && !numpy_meaning(text[1]).empty();
 }
 
 Error unknown_dtype(std::string_view text) {
   std::string shown(text.substr(0, kMaxShown));
   if (text.size() > kMaxShown) shown += "...";
+  if (is_foreign_typestr(text)) {
+    return {ErrorCode::bad_dtype, "dtype \"" + shown + "\" means " + std::string(numpy_meaning(text[1])), {}};
+  }
   return {ErrorCode::bad_dtype, "dtype \"" + shown + "\" is unknown; did you mean " + nearest_name(text) + "?", {}};
 }
 
@@ -197,17 +234,14 @@ const DTypeInfo& info(DType dtype) noexcept { return kInfos[static_cast<std::siz
 std::span<const DTypeInfo> all_dtypes() noexcept { return kInfos; }
 
 Result<ParsedDType> parse_dtype(std::string_view text) {
-  if (text.size() > kMaxShown) return unknown_dtype(text);
-  const std::string_view bare = unwrap(text);
-  if (!bare.empty() && is_byte_order(bare.front())) {
-    const auto code = find(kNumpyCodes, lower(bare.substr(1)));
-    if (!code) return unknown_dtype(text);
-    return ParsedDType{*code, bare.front() == '>' && info(*code).swap_unit > 1};
-  }
-  auto dtype = find(kUpperCaseNames, bare);
-  if (!dtype) dtype = find_lower(lower(bare));
+  if (text.size() > kMaxShown || is_foreign_typestr(text)) return unknown_dtype(text);
+  if (const auto dtype = find(kUpperCaseNames, text)) return ParsedDType{*dtype, false};
+  const std::string lowered = lower(text);
+  const std::string_view bare = unwrap(lowered);
+  const bool ordered = !bare.empty() && is_byte_order(bare.front());
+  const auto dtype = ordered ? find(kNumpyCodes, bare.substr(1)) : find_lower(bare);
   if (!dtype) return unknown_dtype(text);
-  return ParsedDType{*dtype, false};
+  return ParsedDType{*dtype, ordered && bare.front() == '>' && info(*dtype).swap_unit > 1};
 }
 
 }  // namespace tensorwire

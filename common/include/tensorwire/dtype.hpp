@@ -58,8 +58,12 @@ struct ParsedDType {
 };
 
 // Reads a dtype in any of the accepted vocabularies, letter case ignored: canonical, torch.*, tf.*, torch's short
-// names, numpy typestrs, Open Inference Protocol, TYPE_*, TensorFlow's DT_*, safetensors. `bad_dtype` otherwise, naming
-// the nearest known name.
+// names, numpy names and typestrs, Open Inference Protocol, TYPE_*, TensorFlow's DT_*, safetensors. `bad_dtype`
+// otherwise, naming the nearest known name. Where two of them differ:
+//  - "I8" and "U8" are safetensors' int8 and uint8, "i8" and "u8" numpy's int64 and uint64: here the case decides.
+//    Behind a byte order ("<I8") they can only be numpy's; "<U8" is numpy's unicode text and refused.
+//  - "f16" is safetensors' float16 in either case; numpy's long double, which has no fixed format, is no dtype here.
+//  - "float" and "int" are torch's float32 and int32, "float_" and "int_" numpy's float64 and int64.
 [[nodiscard]] Result<ParsedDType> parse_dtype(std::string_view text);
 
 // The DType of a C++ element type. Undefined (a compile error) for types that no tensor holds.
