@@ -94,7 +94,6 @@ class Reader {
   // Channels after libpng's expansion.
   [[nodiscard]] int native_channels() const noexcept { return (has_color() ? 3 : 1) + (has_alpha() ? 1 : 0); }
   [[nodiscard]] const char* message() const noexcept { return message_; }
-  [[nodiscard]] const char* warning() const noexcept { return warning_; }
   [[nodiscard]] bool late() const noexcept { return late_; }
 
  private:
@@ -144,21 +143,14 @@ class Reader {
 
   [[noreturn]] static void on_error(png_structp png, png_const_charp message) {
     auto* self = static_cast<Reader*>(png_get_error_ptr(png));
-    copy_text(self->message_, message);
+    std::strncpy(self->message_, message, sizeof self->message_ - 1);
     png_longjmp(png, 1);
   }
 
   // Damage to the compressed pixels that libpng would take with a warning is damage still.
   static void on_warning(png_structp png, png_const_charp message) {
-    auto* self = static_cast<Reader*>(png_get_error_ptr(png));
-    if (!self->in_pixels_ || is_harmless(message)) return;
-    if (!self->options_.allow_damaged) on_error(png, message);
-    if (self->warning_[0] == '\0') copy_text(self->warning_, message);
-  }
-
-  static void copy_text(char (&to)[128], const char* from) noexcept {
-    std::strncpy(to, from, sizeof to - 1);
-    to[sizeof to - 1] = '\0';
+    const auto* self = static_cast<Reader*>(png_get_error_ptr(png));
+    if (self->in_pixels_ && !is_harmless(message)) on_error(png, message);
   }
 
   png_structp png_ = nullptr;
@@ -170,7 +162,6 @@ class Reader {
   bool in_pixels_ = false;
   bool late_ = false;
   char message_[128] = {};
-  char warning_[128] = {};
 };
 
 Error library_error(const Reader& reader, const Limits& limits) {
@@ -234,7 +225,7 @@ Result<DecodedImage> decode(std::span<const std::byte> file, const ImageOptions&
     return Error{ErrorCode::internal, "libpng's rows are not as long as its header said", ""};
   }
   if (!reader.read_pixels(pixels->bytes().data())) return library_error(reader, limits);
-  return DecodedImage{*std::move(pixels), reader.warning()};
+  return DecodedImage{*std::move(pixels), {}};
 }
 
 }  // namespace tensorwire::png
