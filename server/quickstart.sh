@@ -106,7 +106,7 @@ tensord is running on 127.0.0.1:$port (pid $(cat "$state/pid")). Try:
   $build/client/tensorctl --connect 127.0.0.1:$port call stats $state/picture.png
   $build/client/tensorctl --connect 127.0.0.1:$port send $state/*.png --handler save    # then: ls $state/saved
   /usr/bin/python3 client/examples/send_tensor.py $port                 # change it: any shape, any dtype
-  echo '{"data": [[1, 2], [3, 4]]}' | $build/client/tensorctl --connect 127.0.0.1:$port send -
+  $build/client/tensorctl --connect 127.0.0.1:$port call echo $state/picture.png -o pixels.npy
 
 Write a handler of your own: README.md, "Handle in C++", and server/examples/.
 End it with: bash server/quickstart.sh --stop
