@@ -65,6 +65,11 @@ Outcome<void> Call::pixels(std::string name, const TensorView& pixels, tensorwir
   return {};
 }
 
+Call& Call::handler(std::string name) {
+  handler_ = std::move(name);
+  return *this;
+}
+
 Call& Call::param(std::string name, Json value) {
   params_.set(std::move(name), std::move(value));
   return *this;

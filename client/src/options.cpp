@@ -53,8 +53,9 @@ Outcome<Endpoint> Endpoint::parse(std::string_view text) {
 }
 
 std::string Endpoint::to_string() const {
-  const std::string name = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return name + ":" + std::to_string(port);
+  const bool bare = host.find(':') == std::string::npos;
+  std::string text = bare ? host : std::string(1, '[').append(host).append("]");
+  return text.append(":").append(std::to_string(port));
 }
 
 Outcome<void> Options::check() const {

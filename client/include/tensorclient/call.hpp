@@ -61,6 +61,8 @@ class Call {
                                      const tensorwire::EncodeOptions& encode = {},
                                      const tensorwire::ImageOptions& options = {});
 
+  // Another handler than the constructor's.
+  Call& handler(std::string name);
   // A member of `params`; the last one of a name counts.
   Call& param(std::string name, Json value);
   // All of `params` at once: an object, or null.
@@ -77,6 +79,7 @@ class Call {
   Call& timeout(std::chrono::milliseconds value);
 
   [[nodiscard]] const std::string& handler() const noexcept { return handler_; }
+  [[nodiscard]] const Json& params() const noexcept { return params_; }
   [[nodiscard]] bool is_oneway() const noexcept { return oneway_; }
   [[nodiscard]] const tensorwire::RequestId& id() const noexcept { return id_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> timeout() const noexcept { return timeout_; }
