@@ -29,7 +29,7 @@ std::string_view text_of(const Buffer& buffer) noexcept {
 
 std::string dims_text(const std::vector<std::int64_t>& dims) {
   std::string text = "[";
-  for (const std::int64_t dim : dims) text += (text.size() > 1 ? "," : "") + std::to_string(dim);
+  for (const std::int64_t dim : dims) text.append(text.size() > 1 ? "," : "").append(std::to_string(dim));
   return text + "]";
 }
 

@@ -60,7 +60,7 @@ std::string range_of(DType dtype) {
 // The smallest signed and unsigned integer dtypes that hold the number.
 std::string integer_advice(const ExactInteger& value) {
   std::string advice;
-  const auto add = [&](std::string_view name) { advice += (advice.empty() ? "" : " or ") + std::string(name); };
+  const auto add = [&](std::string_view name) { advice.append(advice.empty() ? "" : " or ").append(name); };
   if (fits<std::int8_t>(value))
     add("int8");
   else if (fits<std::int16_t>(value))
@@ -221,7 +221,7 @@ Phrase phrase(const ListFault& fault, const std::string& place, DType dtype, con
 Error describe(const ListFault& fault, DType dtype, bool inferred, const std::string& data_at) {
   if (fault.memory) return {fault.memory->code, fault.memory->message, data_at};
   std::string place = data_at;
-  for (const std::uint64_t index : fault.path) place += "/" + std::to_string(index);
+  for (const std::uint64_t index : fault.path) place.append("/").append(std::to_string(index));
   const std::string name(to_string(dtype));
   Phrase told = phrase(fault, place, dtype, name);
   if (inferred && told.code != ErrorCode::bad_shape)
