@@ -1,6 +1,8 @@
 // Embeds a server and calls it, with nothing but an installed tensord.
+#include <array>
 #include <iostream>
 #include <numeric>
+#include <span>
 
 #include "tensorclient/client.hpp"
 #include "tensord/server.hpp"
