@@ -261,7 +261,10 @@ inline std::vector<JpegKind> all_jpeg_kinds() {
       all.push_back({JCS_GRAYSCALE, 1, 1, progressive, arithmetic});
       all.push_back({JCS_RGB, 1, 1, progressive, arithmetic});
       for (const J_COLOR_SPACE space : {JCS_YCbCr, JCS_CMYK, JCS_YCCK}) {
-        for (const auto& [h, v] : samplings) all.push_back({space, h, v, progressive, arithmetic});
+        for (const auto& [h, v] : samplings) {
+          const bool fits = space == JCS_YCbCr || h * v <= 4;  // an MCU has at most 10 blocks
+          if (fits) all.push_back({space, h, v, progressive, arithmetic});
+        }
       }
     }
   }
@@ -325,6 +328,10 @@ inline std::string make_jpeg(const JpegKind& kind, std::uint32_t width, std::uin
     encoder.comp_info[i].h_samp_factor = encoder.comp_info[i].v_samp_factor = 1;
   encoder.comp_info[0].h_samp_factor = kind.horizontal;
   encoder.comp_info[0].v_samp_factor = kind.vertical;
+  if (kind.color_space == JCS_YCCK) {  // black is as sharp as luma there, in CMYK it is not
+    encoder.comp_info[3].h_samp_factor = kind.horizontal;
+    encoder.comp_info[3].v_samp_factor = kind.vertical;
+  }
   encoder.arith_code = kind.arithmetic ? TRUE : FALSE;
   encoder.restart_in_rows = kind.restart_rows;
   if (kind.progressive) jpeg_simple_progression(&encoder);
