@@ -252,9 +252,9 @@ def make_errors():
     failing("errors_tensor", [
         ({**good, "shape": [3, 3]}, error("size_mismatch", "/tensor")),
         ({**good, "dtype": "flaot32"}, error("bad_dtype", "/dtype")),
-        ({**good, "shape": [-1, 4]}, error("bad_shape", "/shape")),
+        ({**good, "shape": [-1, 4]}, error("bad_shape", "/shape/0")),
         ({**good, "shape": [2**40, 2**40]}, error("bad_shape", "/shape")),
-        ({**good, "shape": [1] * 33}, error("bad_shape", "/shape")),
+        ({**good, "shape": [1] * 33}, error("bad_shape", "/shape/32")),
         ({**good, "tensor": b64(X)[:-2] + "-_"}, error("bad_base64", "/tensor")),
         ({**good, "tensor": b64(X).rstrip("=")}, error("bad_base64", "/tensor")),
         ({"tensor": b64(X), "shape": [4]}, error("bad_message")),
@@ -319,16 +319,19 @@ def make_replies():
 
 
 def make_written():
-    """The canonical spelling: compact, the members in the order of the documentation."""
+    """The canonical spelling: compact, the short members first, payloads last."""
     named = {"name": "x", "dtype": "float32", "shape": [2, 2], "tensor": b64(X)}
     means = meant("float32", [2, 2], X, "x")
+    params = {"a": [1, "é", None]}
     bodies = [
         ({"id": 1, "handler": "stats", "tensors": [named]}, {"id": 1, "handler": "stats", "tensors": [means]}),
         ({"id": 2, "handler": "echo", "dtype": "float32", "shape": [2, 2], "tensor": b64(X)},
          {"id": 2, "handler": "echo", "tensors": [{**means, "name": ""}]}),
-        ({"id": 3, "handler": "info"}, {"id": 3, "handler": "info", "tensors": []}),
-        ({"id": 4, "handler": "echo", "tensors": [named, {**named, "name": "y"}], "params": {"a": [1, "é", None]}, "encoding": "list"},
-         {"id": 4, "handler": "echo", "tensors": [means, {**means, "name": "y"}], "params": {"a": [1, "é", None]}, "encoding": "list"}),
+        ({"id": 3, "handler": "info", "auth": "s3cret"}, {"id": 3, "handler": "info", "auth": "s3cret", "tensors": []}),
+        ({"id": 4, "handler": "echo", "params": params, "encoding": "list", "tensors": [named, {**named, "name": "y"}]},
+         {"id": 4, "handler": "echo", "params": params, "encoding": "list", "tensors": [means, {**means, "name": "y"}]}),
+        ({"handler": "save", "oneway": True, "dtype": "uint8", "shape": [0], "tensor": ""},
+         {"handler": "save", "oneway": True, "tensors": [meant("uint8", [0], b"")]}),
     ]
     requests("written_requests", bodies, written=True)
     stream("written_raw", b"".join(compact(b) + b"\n" for b, _ in bodies), [m for _, m in bodies], "raw_json", written=True)

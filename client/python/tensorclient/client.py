@@ -141,8 +141,8 @@ class Client:
                 self._stream = Stream(*self._address, deadline, self._framed)
             if not oneway:
                 self._pending.append(pending)
-            prefix = struct.pack(">I", length) if self._framed else b""
-            if not self._stream.send(_coalesced([prefix, *pieces]), deadline, len(self._pending) + oneway):
+            message = [struct.pack(">I", length), *pieces] if self._framed else [*pieces, b"\n"]
+            if not self._stream.send(_coalesced(message), deadline, len(self._pending) + oneway):
                 self._take_refusal(deadline)
         return pending
 
@@ -158,11 +158,11 @@ class Client:
         self._next_id += 1
         if handler is not None:
             members["handler"] = handler
+        if self._token is not None:
+            members["auth"] = self._token
         for key in ("params", "encoding"):
             if key in tensors:
                 members[key] = tensors.pop(key)
-        if self._token is not None:
-            members["auth"] = self._token
         if oneway:
             members["oneway"] = True
         return members, {key: tensors.pop(key) for key in ("send_as", "image_format", "tensors") if key in tensors}

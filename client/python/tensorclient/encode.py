@@ -31,7 +31,7 @@ def request_pieces(tensors, members, send_as="base64", image_format="png"):
     if send_as not in ("base64", "list"):
         raise ValueError(f'send_as is "base64" or "list", not {send_as!r}')
     items = [item_pieces(name, value, send_as, image_format) for name, value in tensors]
-    text = json.dumps(members, allow_nan=False, separators=(",", ":")).encode()
+    text = _json(members)
     if not items:
         return [text]
     head = text[:-1] + (b"," if members else b"")
@@ -41,6 +41,10 @@ def request_pieces(tensors, members, send_as="base64", image_format="png"):
     for i, item in enumerate(items):
         pieces += [b",", *item] if i else item
     return [*pieces, b"]}"]
+
+
+def _json(value):
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def total_length(pieces):
@@ -65,13 +69,13 @@ def item_pieces(name, value, send_as="base64", image_format="png"):
 
 
 def _with_payload(members, key, data):
-    head = json.dumps({**members, key: ""}, separators=(",", ":")).encode()
+    head = _json({**members, key: ""})
     return [head[:-2], Payload(memoryview(data)), b'"}']
 
 
 def _with_list(members, array, dtype, data):
     members = {**members, "dtype": dtype, "shape": list(array.shape), "data": data}
-    return [json.dumps(members, allow_nan=False, separators=(",", ":")).encode()]
+    return [_json(members)]
 
 
 def as_tensor(value, image_format="png"):

@@ -59,7 +59,7 @@ def from_list(data, name, shape):
         return _integers(data, name, shape)
     if name == "float32":
         return _float32(data, shape)
-    return np.array(data, dtype=bool).reshape(shape) if name == "bool" else _floats(data, shape).astype(name)
+    return _booleans(data, shape) if name == "bool" else _floats(data, shape).astype(name)
 
 
 def _flatten(data):
@@ -73,6 +73,9 @@ def _integers(data, name, shape):
     flat = _flatten(data)
     if any(type(v) is not int for v in flat):
         flat = [_integer(v) for v in flat]
+    limits = np.iinfo(name)
+    if flat and not (limits.min <= min(flat) and max(flat) <= limits.max):
+        raise ValueError(f"values from {min(flat)} to {max(flat)} do not fit {name}")
     return np.array(flat, dtype=name).reshape(shape)
 
 
@@ -80,6 +83,13 @@ def _integer(value):
     if type(value) in (int, str):
         return int(value)
     raise ValueError(f"{value!r} in a list of integers")
+
+
+def _booleans(data, shape):
+    flat = _flatten(data)
+    if any(type(v) is not bool for v in flat):
+        raise ValueError("something else than true and false in a list of bool")
+    return np.array(flat, dtype=bool).reshape(shape)
 
 
 def _floats(data, shape):
