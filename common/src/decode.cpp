@@ -23,6 +23,29 @@ Error no_payload(const TensorParts& parts, const std::string& at) {
   return {ErrorCode::bad_message, std::move(message), at};
 }
 
+// RapidJSON's UTF-8 check reads up to three bytes behind a character that the text's end cuts short.
+constexpr std::size_t kPadding = 4;
+
+// RapidJSON refuses numbers beyond a double even where it leaves them as text, but in `data` their own reader judges
+// them. So exponents become zeros in the copy that it parses; the handler looks at the original.
+void neutralise_exponents(std::string& json) {
+  bool in_string = false;
+  bool in_exponent = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      in_string = c != '"';
+      continue;
+    }
+    const bool digit = c >= '0' && c <= '9';
+    if (digit && in_exponent) json[i] = '0';
+    const bool sign = (c == '+' || c == '-') && in_exponent && (json[i - 1] == 'e' || json[i - 1] == 'E');
+    in_exponent = (c == 'e' || c == 'E') || (in_exponent && (digit || sign));
+    in_string = c == '"';
+  }
+}
+
 std::string place_of(std::size_t index) { return "/tensors/" + std::to_string(index); }
 
 // An error reply's `error` object.
@@ -41,6 +64,7 @@ Decoder::Decoder(const Limits& limits, std::shared_ptr<BufferPool> pool) : limit
 // The error that makes the message no message at all. parts_ holds what was read before it.
 std::optional<Error> Decoder::parse_skeleton(Scanned& scanned) {
   parts_.clear();
+  scanned.skeleton.append(kPadding, '\0');
   rapidjson::InsituStringStream stream(scanned.skeleton.data());
   SkeletonHandler handler(parts_, scanned.payloads, limits_);
   const char* const* cursor = &stream.src_;
@@ -138,6 +162,8 @@ IncomingRequest Decoder::request_from_text(std::string_view json) {
   parts_.clear();
   std::vector<Payload> payloads;
   std::string copy(json);
+  neutralise_exponents(copy);
+  copy.append(kPadding, '\0');
   rapidjson::InsituStringStream stream(copy.data());
   SkeletonHandler handler(parts_, payloads, limits_);
   handler.decode_inline(pool_, json);

@@ -355,7 +355,8 @@ void Scanner::feed_trailing(std::string_view& text) {
 }
 
 void Scanner::keep(std::string_view piece) {
-  if (message_.error) return;  // nobody will read more of the skeleton than its id
+  // Behind an error nobody reads more of the skeleton than its id, which may stand just before the byte that broke it.
+  if (message_.error && lex_ != Lex::broken) return;
   if (message_.skeleton.size() + piece.size() > limits_.max_skeleton) {
     return fail(ErrorCode::bad_message, "the message apart from its payloads is longer than " +
                                             std::to_string(limits_.max_skeleton) + " bytes");

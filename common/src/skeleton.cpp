@@ -132,9 +132,9 @@ bool SkeletonHandler::in_data() const noexcept {
   return level.place == Place::list || (holds_tensor && level.member == Name::data);
 }
 
-bool SkeletonHandler::RawNumber(const char* text, rapidjson::SizeType length, bool) {
+bool SkeletonHandler::RawNumber(const char*, rapidjson::SizeType length, bool) {
   if (in_data()) return value({.kind = Scalar::Kind::number});  // the list's own reader looks at the text
-  const std::string copy(text, length);
+  const std::string copy(text_.substr(offset(), length));
   rapidjson::StringStream stream(copy.c_str());
   rapidjson::Reader reader;
   NumberEvents events(*this);
@@ -377,6 +377,8 @@ void SkeletonHandler::take_payload(TensorParts& tensor, TensorParts::Form form, 
   const bool is_text = scalar != nullptr && scalar->kind == Scalar::Kind::string;
   if (pool_ && form == TensorParts::Form::data) {
     list_begin_ = offset();
+    // RapidJSON reports these two when it has read them, all else before.
+    if (scalar->kind == Scalar::Kind::boolean) list_begin_ -= scalar->boolean ? 4 : 5;
     return finish_inline_list();
   }
   if (pool_ && is_text) {
@@ -594,7 +596,10 @@ void SkeletonHandler::fault(ErrorCode code, std::string message) {
 
 std::string SkeletonHandler::pointer() const {
   std::string out;
-  for (const auto& level : levels_) append_token(out, level.object ? level.key : std::to_string(level.index));
+  for (const auto& level : levels_) {
+    if (level.place == Place::list) break;  // elements that were diverted are not counted here
+    append_token(out, level.object ? level.key : std::to_string(level.index));
+  }
   return out;
 }
 

@@ -19,10 +19,10 @@ namespace tensorwire {
 struct OutgoingItem {
   std::string_view name;  // may be empty
   // Exactly one of the two: a tensor's elements, or a whole PNG/JPEG file (then image is true and view is unused).
-  TensorView view;
+  TensorView view = {};
   bool image = false;
-  std::span<const std::byte> file;
-  ImageOptions image_options;  // sent with an image where it differs from the default
+  std::span<const std::byte> file = {};
+  ImageOptions image_options = {};  // sent with an image where it differs from the default
 };
 
 struct OutgoingRequest {
