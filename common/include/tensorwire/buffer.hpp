@@ -50,20 +50,22 @@ class Buffer {
   [[nodiscard]] std::span<std::byte> bytes() noexcept { return {data_, size_}; }
   [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
-  // Sets size() to n, growing the block when n > capacity() (contents kept, at least doubling; `expected`, when larger
-  // than n, is what the whole will come to). `overloaded` when the budget or the system has no more; then nothing
-  // changed.
+  // Sets size() to n, growing the block when n > capacity() (contents kept, at least doubling). `expected`, when larger
+  // than n, is what the whole is said to come to: it is believed, and reserved, only once 1 MiB has arrived.
+  // `overloaded` when the budget or the system has no more; then nothing changed.
   [[nodiscard]] Result<void> resize(std::size_t n, std::size_t expected = 0);
   void reset() noexcept;
 
  private:
   friend class BufferPool;
-  [[nodiscard]] bool grow(std::size_t n, std::size_t expected) noexcept;
+  void set_tail(std::size_t tail) noexcept;
+  [[nodiscard]] bool grow(std::size_t n, std::size_t wanted) noexcept;
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
   std::size_t charged_ = 0;  // bytes charged to the pool's budget: size_ rounded up
-  std::size_t touched_ = 0;  // bytes from the start that were ever valid, in earlier lives of the block too
+  std::size_t touched_ = 0;  // bytes from the start that may be resident, from earlier lives of the block too
+  std::size_t tail_ = 0;     // of them, those that are not charged, as the pool was told
   std::shared_ptr<BufferPool> pool_;
 };
 
@@ -72,7 +74,7 @@ class Buffer {
 class BufferPool : public std::enable_shared_from_this<BufferPool> {
  public:
   struct Options {
-    // Bytes of freed blocks that are kept; the rest goes back to the system at once.
+    // Bytes of freed blocks that are kept, within what the budget has left; the rest goes back to the system at once.
     std::size_t max_retained = 512ULL << 20;
   };
   // budget may be null (nothing is charged).
@@ -91,6 +93,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   [[nodiscard]] std::size_t retained() const noexcept;
   // Gives all retained blocks back to the system.
   void trim() noexcept;
+  // Gives back those that nobody has used since the last call: called now and then, it lets an idle process shrink.
+  void trim_unused() noexcept;
 
   // The pool that serves callers who name none: no budget, retains up to 64 MiB.
   [[nodiscard]] static const std::shared_ptr<BufferPool>& shared();
