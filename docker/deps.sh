@@ -87,6 +87,9 @@ main() {
   missing=$(missing_of "${packages[@]}" | sort -u)
   [ -n "$missing" ] || return 0
   echo "installing: ${missing//$'\n'/ }"
+  if [[ $missing == *libboost1.81-dev* ]] && [ -z "$(missing_of libboost1.74-dev)" ]; then
+    echo "note: Debian lets only one Boost be installed for building: libboost1.81-dev replaces libboost1.74-dev"
+  fi
   # shellcheck disable=SC2086  # a list of package names: to be split
   install_packages $missing
 }
