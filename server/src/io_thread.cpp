@@ -1,0 +1,135 @@
+// Runs the event loop and the clock of one I/O thread.
+#include "io_thread.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+#include <utility>
+
+#include "session.hpp"
+
+namespace tensord {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+// While memory is short, waiting connections look for their turn that often.
+constexpr milliseconds kClosePeriod{5};
+
+// Often enough that the shortest timeout is off by a quarter at most.
+milliseconds period_for(const Options& options) {
+  const milliseconds shortest = std::min(
+      {options.read_timeout, options.idle_timeout, options.handler_timeout, options.write_timeout, milliseconds(1000)});
+  return std::max(shortest / 4, milliseconds(2));
+}
+
+std::atomic<std::uint64_t> next_connection{1};
+
+}  // namespace
+
+IoThread::IoThread(Core& core)
+    : core_(core),
+      receive_(new char[kReceiveBytes]),
+      send_(new char[kSendBytes]),
+      guard_(context_.get_executor()),
+      period_(period_for(core.options)) {}
+
+IoThread::~IoThread() { finish(); }
+
+void IoThread::begin() {
+  thread_ = std::thread([this] { loop(); });
+}
+
+// What an event throws (no memory) ends that event, not the thread.
+void IoThread::loop() noexcept {
+  pthread_setname_np(pthread_self(), "tensord-io");
+  while (true) {
+    try {
+      context_.run();
+      return;
+    } catch (const std::exception& failure) {
+      core_.log.write(LogLevel::error, "io_failure", failure.what());
+    }
+  }
+}
+
+// Counted as open from here on, so that a drain waits for it.
+void IoThread::adopt(asio::ip::tcp::socket socket) {
+  auto open = std::make_shared<OpenCount>(core_);
+  asio::dispatch(context_, [this, open = std::move(open), moved = std::move(socket)]() mutable {
+    const std::uint64_t number = next_connection.fetch_add(1, std::memory_order_relaxed);
+    add(std::make_shared<Session>(*this, core_, std::move(moved), std::move(open), number));
+  });
+}
+
+void IoThread::add(const std::shared_ptr<Session>& session) {
+  sessions_.push_back(session.get());
+  session->index = sessions_.size();
+  session->start();
+  if (draining_) session->drain();
+  if (!ticking_) schedule_tick(period_);
+}
+
+void IoThread::remove(Session& session) noexcept {
+  if (session.index == 0) return;  // never added
+  sessions_.back()->index = session.index;
+  std::swap(sessions_[session.index - 1], sessions_.back());
+  sessions_.pop_back();
+}
+
+void IoThread::drain() {
+  asio::post(context_, [this] {
+    draining_ = true;
+    for (Session* const session : sessions_) session->drain();
+  });
+}
+
+void IoThread::abort() {
+  asio::post(context_, [this] {
+    draining_ = true;
+    for (Session* const session : sessions_) session->cut();
+  });
+}
+
+void IoThread::finish() {
+  if (!thread_.joinable()) return;
+  abort();
+  asio::post(context_, [this] {
+    guard_.reset();
+    timer_.cancel();
+  });
+  thread_.join();
+}
+
+void IoThread::watch_closely() {
+  if (std::exchange(watched_closely_, true)) return;
+  schedule_tick(kClosePeriod);
+}
+
+void IoThread::schedule_tick(milliseconds delay) {
+  ticking_ = true;
+  timer_.expires_after(delay);
+  timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled) tick();
+  });
+}
+
+// A session ends in a step of its own, so the list does not change under this loop.
+void IoThread::tick() {
+  const auto now = Session::Clock::now();
+  watched_closely_ = false;
+  bool soon = false;
+  for (Session* const session : sessions_) soon = session->tick(now) || soon;
+  ticking_ = false;
+  if (soon) {
+    watch_closely();
+  } else if (!sessions_.empty()) {
+    schedule_tick(std::min(period_, milliseconds(1000)));
+  }
+}
+
+}  // namespace tensord

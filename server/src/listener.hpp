@@ -1,0 +1,49 @@
+// Accepts connections and hands them to the I/O threads, also when there are too many of them.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core.hpp"
+#include "io_thread.hpp"
+
+namespace tensord {
+
+// Runs on the first of the I/O threads.
+class Listener : public std::enable_shared_from_this<Listener> {
+ public:
+  Listener(Core& core, std::vector<IoThread*> threads);
+
+  // `internal` with the system's reason when the address cannot be bound.
+  [[nodiscard]] Result<void> open(const Endpoint& endpoint);
+  void start();
+  // Any thread. Takes what waits to be accepted, then closes; Core::session_ended is called then.
+  void stop();
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+  [[nodiscard]] boost::asio::ip::tcp::endpoint endpoint() const { return endpoint_; }
+
+ private:
+  boost::asio::awaitable<void> accept_all();
+  boost::asio::awaitable<void> pause(const boost::system::error_code& failure);
+  boost::asio::awaitable<void> refuse(std::shared_ptr<Listener> self, boost::asio::ip::tcp::socket accepted);
+  void place(boost::asio::ip::tcp::socket socket, IoThread& thread);
+  void accept_backlog();
+  IoThread& next_thread();
+
+  Core& core_;
+  const std::vector<IoThread*> threads_;
+  boost::asio::ip::tcp::acceptor acceptor_;
+  boost::asio::steady_timer timer_;
+  boost::asio::ip::tcp::endpoint endpoint_;
+  std::size_t next_ = 0;
+  std::size_t refusing_ = 0;  // connections that are being told so
+  std::atomic<bool> closed_ = false;
+};
+
+}  // namespace tensord

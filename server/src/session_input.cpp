@@ -1,0 +1,264 @@
+// From received bytes to running handlers.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "io_thread.hpp"
+#include "session.hpp"
+
+namespace tensord {
+namespace {
+
+using tensorwire::Dialect;
+using tensorwire::MessageReader;
+
+// Small replies may pile up to so much before reading stops.
+constexpr std::uint64_t kMaxSmallReplies = 256U << 10;
+constexpr std::string_view kHttpText =
+    "This is tensord: it speaks length-prefixed JSON, not HTTP. Send a 4-byte big-endian length and then that many "
+    "bytes of JSON.\n";
+
+// Compares in a time that depends on the length of `given` only.
+bool same_token(std::string_view expected, std::string_view given) noexcept {
+  unsigned difference = expected.size() == given.size() ? 0U : 1U;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const char other = expected.empty() ? '\0' : expected[i % expected.size()];
+    difference |= static_cast<unsigned char>(given[i]) ^ static_cast<unsigned char>(other);
+  }
+  return difference == 0;
+}
+
+bool has_image(const Request& request) {
+  return std::any_of(request.tensors.begin(), request.tensors.end(),
+                     [](const Item& item) { return item.image() != nullptr; });
+}
+
+}  // namespace
+
+// Whether one more whole message may come in.
+bool Session::may_take_message() const {
+  return jobs_ + outbox_.large_replies() < core_.options.in_flight && outbox_.small_bytes() < kMaxSmallReplies;
+}
+
+// Whether to read now, at the edge of a message or inside one.
+bool Session::may_read(Clock::time_point now) {
+  if (!may_take_message()) {
+    waiting_for_memory_ = false;
+    return false;
+  }
+  const bool inside = reader_ && reader_->in_message();
+  if (!waiting_for_memory_) wait_began_ = now;
+  const bool room = inside ? core_.gate.may_go_on(turn_, reader_->missing_bytes())
+                           : core_.gate.may_begin(wait_began_, waiting_for_memory_ ? Clock::now() : now);
+  if (!room && !waiting_for_memory_) {
+    Counters::add(core_.counters.memory_waits);
+    if (core_.log.permits(Flood::memory, 1)) {
+      core_.log.write(Flood::memory, LogLevel::warning, "memory_short",
+                      "more than 80 % of --memory is in use; connections wait for their turn");
+    }
+  }
+  waiting_for_memory_ = !room;
+  if (!room) io_.watch_closely();
+  return room;
+}
+
+// Takes message after message out of the input; what cannot be taken yet is kept.
+void Session::consume(std::string_view input) {
+  bool completed = false;
+  const bool was_inside = reader_ && reader_->in_message();
+  while (!input.empty() && end_ == End::none && !dead_) {
+    if (!reader_ && !begin(static_cast<unsigned char>(input.front()))) break;
+    if (!may_take_message()) {
+      keep(input);
+      break;
+    }
+    const MessageReader::Status status = reader_->feed(input);
+    if (status == MessageReader::Status::need_more) break;
+    completed = true;
+    on_message(reader_->take_request());
+  }
+  note_progress(completed, was_inside);
+  flush();
+}
+
+// The first byte of a connection tells what it speaks; false when that is nothing of ours.
+bool Session::begin(unsigned char first) {
+  dialect_ = tensorwire::classify_first_byte(first);
+  if (dialect_ == Dialect::framed || dialect_ == Dialect::raw_json) {
+    reader_.emplace(dialect_, core_.options.limits, core_.buffers);
+    return true;
+  }
+  end_with_reply();
+  if (dialect_ == Dialect::http) {
+    refuse_http();
+    return false;
+  }
+  dialect_ = Dialect::framed;
+  answer_error(
+      Error{ErrorCode::bad_frame,
+            "a connection begins with a 4-byte big-endian length (first byte 0 to 64) or with '{', not with byte " +
+                std::to_string(first),
+            ""},
+      Ticket());
+  return false;
+}
+
+// Nothing more is read but to let the peer read its last reply.
+void Session::end_with_reply() {
+  end_ = End::fatal;
+  linger_ = true;
+}
+
+void Session::refuse_http() {
+  Counters::add(core_.counters.http);
+  if (core_.log.permits(Flood::protocol)) {
+    core_.log.write(Flood::protocol, LogLevel::warning, "http", name() + ": spoke HTTP; refused");
+  }
+  std::string answer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ";
+  answer += std::to_string(kHttpText.size()) + "\r\nConnection: close\r\n\r\n";
+  answer += kHttpText;
+  outbox_.push_text(answer);
+}
+
+// The times that the clock judges a started message by.
+void Session::note_progress(bool completed, bool was_inside) {
+  if (completed) {
+    core_.gate.give_back(turn_);
+    core_.gate.message_completed(now_);
+  }
+  if (completed || !was_inside) message_began_ = now_;
+  progress_ = now_;
+}
+
+void Session::keep(std::string_view input) {
+  tensorwire::Buffer kept = core_.buffers->empty_buffer();
+  if (const auto room = kept.resize(input.size()); !room.ok()) {
+    end_with_reply();
+    answer_error(room.error(), Ticket());
+    return;
+  }
+  std::memcpy(kept.data(), input.data(), input.size());
+  kept_ = std::move(kept);
+  kept_begin_ = 0;
+}
+
+void Session::on_message(Incoming incoming) {
+  Counters::add(core_.counters.messages);
+  if (incoming.request.oneway) Counters::add(core_.counters.oneway);
+  if (incoming.fatal) end_with_reply();
+  Ticket ticket;
+  ticket.id = std::move(incoming.request.id);
+  ticket.encoding = incoming.request.encoding;
+  ticket.oneway = incoming.request.oneway;
+  try {
+    dispatch(incoming, ticket);
+  } catch (...) {  // no memory for the bookkeeping
+    answer_error(make_error(ErrorCode::overloaded, "no memory is left for this message; try again later"),
+                 std::move(ticket));
+  }
+}
+
+void Session::dispatch(Incoming& incoming, Ticket& ticket) {
+  Request& request = incoming.request;
+  if (std::optional<Error> error = objection(incoming)) {
+    answer_error(std::move(*error), std::move(ticket));
+    return;
+  }
+  const bool by_default = request.handler.empty();
+  const auto route = core_.routes.find(by_default ? core_.options.default_handler : request.handler);
+  ticket.handler = route->first;
+  request.id = ticket.id;
+  if (by_default && core_.log.permits(Flood::default_result)) ticket.summary = summarize(request);
+  const HandlerOptions& options = route->second.options;
+  const auto* const plain = std::get_if<Handler>(&route->second.handler);
+  if (plain != nullptr && options.quick && jobs_ == 0 && request.wire_bytes <= options.quick_max_bytes &&
+      !has_image(request)) {
+    run_here(*plain, std::move(request), std::move(ticket));
+    return;
+  }
+  auto job = std::make_shared<Job>();
+  job->cancelled = std::make_shared<std::atomic<bool>>(false);
+  request.cancel_flag = job->cancelled;
+  job->request = std::move(request);
+  job->ticket = std::move(ticket);
+  job->route = &route->second;
+  hand_over(std::move(job));
+}
+
+// Why a message reaches no handler, if so.
+std::optional<Error> Session::objection(Incoming& incoming) {
+  const Request& request = incoming.request;
+  if (!authorized_ && !(authorized_ = same_token(core_.options.token, request.auth))) {
+    end_with_reply();
+    return Error{ErrorCode::unauthorized,
+                 request.auth.empty()
+                     ? "the first message of a connection must carry the token of this server as \"auth\""
+                     : "the token in \"auth\" is not the one of this server",
+                 "/auth"};
+  }
+  if (incoming.error) return std::move(incoming.error);
+  const std::string& wanted = request.handler.empty() ? core_.options.default_handler : request.handler;
+  if (core_.routes.contains(wanted)) return std::nullopt;
+  return Error{ErrorCode::unknown_handler,
+               "there is no handler \"" + printable(wanted, 100) + "\"; there are: " + names_of(core_.routes),
+               request.handler.empty() ? "" : "/handler"};
+}
+
+void Session::run_here(const Handler& handler, Request request, Ticket ticket) {
+  Reply reply = run_guarded(handler, std::move(request));
+  deliver(render(std::move(reply), std::move(ticket), dialect_, *core_.buffers));
+}
+
+// In its turn: behind the answers to the messages that came before.
+void Session::answer_error(Error error, Ticket ticket) {
+  if (jobs_ == 0) {
+    deliver(render(Reply(std::move(error)), std::move(ticket), dialect_, *core_.buffers));
+    return;
+  }
+  auto job = std::make_shared<Job>();
+  job->ticket = std::move(ticket);
+  job->ready = std::move(error);
+  hand_over(std::move(job));
+}
+
+void Session::hand_over(std::shared_ptr<Job> job) {
+  if (!lane_) {
+    auto notify = [weak = weak_from_this(), executor = socket_.get_executor()] {
+      boost::asio::post(executor, [weak] {
+        if (const auto self = weak.lock()) self->collect();
+      });
+    };
+    lane_ = std::make_shared<Lane>(*core_.handlers, dialect_, core_.buffers, std::move(notify),
+                                   core_.counters.late_replies);
+  }
+  lane_->push(std::move(job));
+  ++jobs_;
+}
+
+// Draining: what came after the signal is told so, one message at most, and then the connection closes.
+void Session::refuse_late_input() {
+  const std::span<char> buffer = io_.receive_buffer();
+  const ssize_t received = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  std::string_view input(buffer.data(), received > 0 ? static_cast<std::size_t>(received) : 0);
+  if (!reader_ && (input.empty() || !begin(static_cast<unsigned char>(input.front())))) return;
+  Ticket ticket;
+  linger_ = true;
+  const bool complete = reader_->feed(input) != MessageReader::Status::need_more;
+  if (!complete && !reader_->in_message()) return;
+  if (complete) {
+    Incoming incoming = reader_->take_request();
+    ticket.id = std::move(incoming.request.id);
+    ticket.oneway = incoming.request.oneway;
+  }
+  answer_error(Error{ErrorCode::shutting_down,
+                     complete ? "the server is stopping and takes no more messages"
+                              : "the server is stopping, and this message was not complete",
+                     ""},
+               std::move(ticket));
+}
+
+}  // namespace tensord
