@@ -2,11 +2,13 @@
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tensorclient/outcome.hpp"
@@ -27,7 +29,7 @@ using tensorwire::TensorView;
 
 // Built step by step; every step returns the Call itself:
 //
-//   Call("stats").tensor("x", std::span(values), {2, 3}).param("axis", 0)
+//   Call("stats").tensor("x", values, {2, 3}).param("axis", 0)
 //
 // What is given as a view or span is borrowed and never copied: it must live until Client::call or submit returns, or
 // until an async_call completes. What is moved in is owned. Names must be unique within one call; one nameless tensor
@@ -41,9 +43,14 @@ class Call {
 
   // Borrows.
   Call& tensor(std::string name, const TensorView& view);
-  template <class T>
-  Call& tensor(std::string name, std::span<const T> values, const Shape& shape) {
-    return tensor(std::move(name), TensorView(values, shape));
+  // Any contiguous range of elements that outlives the Call's use: a vector, an array, a span (but no temporary
+  // vector).
+  template <std::ranges::contiguous_range R>
+  requires(std::is_lvalue_reference_v<R> || std::ranges::borrowed_range<R>) Call& tensor(std::string name, R&& values,
+                                                                                         const Shape& shape) {
+    using T = std::remove_cv_t<std::ranges::range_value_t<R>>;
+    const std::span<const T> span(std::ranges::data(values), std::ranges::size(values));
+    return tensor(std::move(name), TensorView(span, shape));
   }
   // Owns.
   Call& tensor(std::string name, Tensor tensor);
