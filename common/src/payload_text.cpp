@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 namespace tensorwire {
 namespace {
@@ -11,17 +12,10 @@ namespace {
 constexpr std::string_view kUrlScheme = "data:";
 constexpr std::size_t kMaxUrlHead = 128;
 
-int hex_value(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 }  // namespace
 
-PayloadText::PayloadText(bool image, std::shared_ptr<BufferPool> pool)
-    : bytes_(pool->empty_buffer()), phase_(image ? Phase::head : Phase::body) {}
+PayloadText::PayloadText(bool image, BufferPool& pool)
+    : bytes_(pool.empty_buffer()), phase_(image ? Phase::head : Phase::body) {}
 
 PayloadText::Status PayloadText::feed(std::string_view& text, std::uint64_t expected) {
   while (!text.empty()) {
@@ -119,7 +113,7 @@ void PayloadText::take_head(unsigned char c) {
     return;
   }
   phase_ = Phase::body;
-  const std::string held = std::move(head_);
+  const std::string held = std::exchange(head_, {});
   for (const char character : held) take_character(static_cast<unsigned char>(character));
 }
 
@@ -166,7 +160,7 @@ void PayloadText::refuse(Error error) {
 Result<Buffer> PayloadText::finish() {
   if (phase_ == Phase::head) {  // a string that is shorter than "data:", and as far as it goes like it
     phase_ = Phase::body;
-    const std::string held = std::move(head_);
+    const std::string held = std::exchange(head_, {});
     for (const char c : held) take_character(static_cast<unsigned char>(c));
   }
   if (phase_ == Phase::url) refuse({ErrorCode::bad_base64, "the data: URL has no comma", ""});

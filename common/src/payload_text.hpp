@@ -18,7 +18,7 @@ namespace tensorwire {
 class PayloadText {
  public:
   // Images may come as a data: URL.
-  PayloadText(bool image, std::shared_ptr<BufferPool> pool);
+  PayloadText(bool image, BufferPool& pool);
 
   enum class Status : std::uint8_t {
     more,  // all consumed

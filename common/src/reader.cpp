@@ -46,8 +46,8 @@ Dialect classify_first_byte(unsigned char byte) noexcept {
 }
 
 struct MessageReader::Impl {
-  Impl(Dialect which, const Limits& wanted, const std::shared_ptr<BufferPool>& pool)
-      : dialect(which), limits(wanted), scanner(wanted, pool), decoder(wanted, pool) {}
+  Impl(Dialect which, const Limits& wanted, std::shared_ptr<BufferPool> pool)
+      : dialect(which), limits(wanted), scanner(wanted, pool), decoder(wanted, std::move(pool)) {}
 
   Status feed(std::string_view& input);
   Status feed_frame(std::string_view& input);
@@ -161,7 +161,7 @@ Incoming MessageReader::Impl::finish(Incoming incoming) {
 }
 
 MessageReader::MessageReader(Dialect dialect, const Limits& limits, std::shared_ptr<BufferPool> pool)
-    : impl_(std::make_unique<Impl>(dialect, limits, pool)) {}
+    : impl_(std::make_unique<Impl>(dialect, limits, std::move(pool))) {}
 MessageReader::~MessageReader() = default;
 MessageReader::MessageReader(MessageReader&&) noexcept = default;
 MessageReader& MessageReader::operator=(MessageReader&&) noexcept = default;

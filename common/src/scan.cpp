@@ -4,19 +4,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "utf8.hpp"
+
 namespace tensorwire {
 namespace {
 
 constexpr std::string_view kSpace = " \t\n\r";
 
 bool is_space(char c) noexcept { return kSpace.find(c) != std::string_view::npos; }
-
-int hex_value(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 // Resolves \uXXXX below U+0080 and \/; -1 for any other escape: the names that matter here need no more.
 int plain_escape(std::string_view escape) noexcept {
@@ -290,7 +285,7 @@ bool Scanner::room_for_payload() {
 void Scanner::begin_text(bool image) {
   Payload payload;
   payload.skeleton_at = message_.skeleton.size();
-  payload.text.emplace(image, pool_);
+  payload.text.emplace(image, *pool_);
   message_.payloads.push_back(std::move(payload));
   keep("\"\"");
   value_pending_ = false;

@@ -42,26 +42,6 @@ struct NumberEvents : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, NumberEven
   SkeletonHandler& out;
 };
 
-// The text behind an object that begins at text's first character.
-std::string_view behind_object(std::string_view text) {
-  std::size_t depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      in_string = c != '"';
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{') {
-      ++depth;
-    } else if (c == '}' && --depth == 0) {
-      return text.substr(i + 1);
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 void SkeletonHandler::begin(const char* const* cursor, const char* head) {
@@ -73,39 +53,6 @@ void SkeletonHandler::begin(const char* const* cursor, const char* head) {
   building_.clear();
   next_payload_ = 0;
   depth_ = 0;
-}
-
-SkeletonHandler::Name SkeletonHandler::name_of(std::string_view key) noexcept {
-  struct Entry {
-    std::string_view text;
-    Name name;
-  };
-  static constexpr std::array<Entry, 22> kNames = {{{"id", Name::id},
-                                                    {"handler", Name::handler},
-                                                    {"tensors", Name::tensors},
-                                                    {"tensor", Name::tensor},
-                                                    {"dtype", Name::dtype},
-                                                    {"shape", Name::shape},
-                                                    {"name", Name::name},
-                                                    {"data", Name::data},
-                                                    {"image", Name::image},
-                                                    {"params", Name::params},
-                                                    {"encoding", Name::encoding},
-                                                    {"oneway", Name::oneway},
-                                                    {"auth", Name::auth},
-                                                    {"status", Name::status},
-                                                    {"result", Name::result},
-                                                    {"error", Name::error},
-                                                    {"format", Name::format},
-                                                    {"pixel_format", Name::pixel_format},
-                                                    {"exif_orientation", Name::exif_orientation},
-                                                    {"allow_damaged", Name::allow_damaged},
-                                                    {"scale", Name::scale},
-                                                    {"b64", Name::b64}}};
-  for (const auto& entry : kNames) {
-    if (entry.text == key) return entry.name;
-  }
-  return Name::unknown;
 }
 
 bool SkeletonHandler::Uint64(std::uint64_t u) {
@@ -187,11 +134,10 @@ bool SkeletonHandler::Key(const char* text, rapidjson::SizeType length, bool) {
   return true;
 }
 
+// The tensor object stands third, in the array of the message's object.
 TensorParts& SkeletonHandler::current_tensor() noexcept {
-  for (auto level = levels_.rbegin(); level != levels_.rend(); ++level) {
-    if (level->place == Place::tensor) return parts_.tensors.back();
-  }
-  return parts_.direct;
+  const bool in_tensor = levels_.size() > 2 && levels_[2].place == Place::tensor;
+  return in_tensor ? parts_.tensors.back() : parts_.direct;
 }
 
 bool SkeletonHandler::at_placeholder() const noexcept {
@@ -224,26 +170,7 @@ bool SkeletonHandler::value(const Scalar& scalar) {
       wrong_type("an object");
       break;
     case Place::json:
-      switch (scalar.kind) {
-        case Scalar::Kind::null:
-          json_value(Json());
-          break;
-        case Scalar::Kind::boolean:
-          json_value(scalar.boolean);
-          break;
-        case Scalar::Kind::integer:
-          json_value(scalar.integer);
-          break;
-        case Scalar::Kind::unsigned_integer:
-          json_value(scalar.unsigned_integer);
-          break;
-        case Scalar::Kind::number:
-          json_value(scalar.number);
-          break;
-        case Scalar::Kind::string:
-          json_value(scalar.string);
-          break;
-      }
+      json_value(to_json(scalar));
       break;
     case Place::list:
     case Place::ignored:
@@ -251,170 +178,6 @@ bool SkeletonHandler::value(const Scalar& scalar) {
   }
   next_element();
   return true;
-}
-
-// null counts as absent: many serialisers write it for members that were not set.
-void SkeletonHandler::root_member(Name member, const Scalar& scalar) {
-  if (scalar.kind == Scalar::Kind::null) return;
-  const bool is_string = scalar.kind == Scalar::Kind::string;
-  switch (member) {
-    case Name::id:
-      if (is_string) {
-        parts_.id = std::string(scalar.string);
-      } else if (scalar.kind == Scalar::Kind::integer) {
-        parts_.id = scalar.integer;
-      } else if (scalar.kind == Scalar::Kind::unsigned_integer) {
-        parts_.id = scalar.unsigned_integer;
-      } else {
-        wrong_type("a string or an integer (int64 or uint64)");
-      }
-      break;
-    case Name::handler:
-      is_string ? void(parts_.handler = scalar.string) : wrong_type("a string");
-      break;
-    case Name::auth:
-      is_string ? void(parts_.auth = scalar.string) : wrong_type("a string");
-      break;
-    case Name::tensors:
-      wrong_type("an array of tensor objects");
-      break;
-    case Name::params:
-      wrong_type("an object");
-      break;
-    case Name::encoding:
-      if (scalar.string == "base64" || scalar.string == "list") {
-        parts_.encoding = scalar.string == "list" ? TensorEncoding::list : TensorEncoding::base64;
-      } else {
-        wrong_type("\"base64\" or \"list\"");
-      }
-      break;
-    case Name::oneway:
-      scalar.kind == Scalar::Kind::boolean ? void(parts_.oneway = scalar.boolean) : wrong_type("true or false");
-      break;
-    case Name::status:
-      if (is_string) parts_.status = scalar.string;
-      break;
-    case Name::result:
-      if (is_string) parts_.result = scalar.string;
-      if (scalar.kind == Scalar::Kind::boolean) parts_.result = scalar.boolean;
-      if (scalar.kind == Scalar::Kind::integer) parts_.result = scalar.integer;
-      if (scalar.kind == Scalar::Kind::unsigned_integer) parts_.result = scalar.unsigned_integer;
-      if (scalar.kind == Scalar::Kind::number) parts_.result = scalar.number;
-      break;
-    default:
-      tensor_member(parts_.direct, member, scalar);
-      break;
-  }
-}
-
-void SkeletonHandler::tensor_member(TensorParts& tensor, Name member, const Scalar& scalar) {
-  if (scalar.kind == Scalar::Kind::null) return;
-  const bool is_string = scalar.kind == Scalar::Kind::string;
-  switch (member) {
-    case Name::name:
-      is_string ? void(tensor.name = scalar.string) : wrong_type("a string");
-      break;
-    case Name::dtype:
-      tensor.describes = true;
-      is_string ? void(tensor.dtype = scalar.string) : wrong_type("a string such as \"float32\"");
-      break;
-    case Name::shape:
-      tensor.describes = true;
-      fault(ErrorCode::bad_shape, "shape must be an array of dimensions such as [2,3]");
-      break;
-    case Name::format:
-      tensor.describes = true;
-      is_string ? void(tensor.format = scalar.string) : wrong_type("\"png\" or \"jpeg\"");
-      break;
-    case Name::tensor:
-      take_payload(tensor, TensorParts::Form::tensor, &scalar);
-      break;
-    case Name::image:
-      take_payload(tensor, TensorParts::Form::image, &scalar);
-      break;
-    case Name::data:
-      take_payload(tensor, TensorParts::Form::data, &scalar);
-      break;
-    default:
-      image_member(tensor, member, scalar);
-      break;
-  }
-}
-
-void SkeletonHandler::image_member(TensorParts& tensor, Name member, const Scalar& scalar) {
-  const bool is_bool = scalar.kind == Scalar::Kind::boolean;
-  auto& options = tensor.image_options;
-  if (member == Name::pixel_format) {
-    tensor.describes = true;
-    auto format = parse_pixel_format(scalar.string);
-    format.ok() ? void(options.pixel_format = *format) : fault(format.error().code, format.error().message);
-  } else if (member == Name::exif_orientation) {
-    is_bool ? void(options.exif_orientation = scalar.boolean) : wrong_type("true or false");
-  } else if (member == Name::allow_damaged) {
-    is_bool ? void(options.allow_damaged = scalar.boolean) : wrong_type("true or false");
-  } else if (member == Name::scale) {
-    const auto scale = scalar.integer;
-    const bool known = scale == 1 || scale == 2 || scale == 4 || scale == 8;
-    known ? void(options.scale = static_cast<int>(scale)) : wrong_type("1, 2, 4 or 8");
-  }
-}
-
-void SkeletonHandler::shape_element(const Scalar& scalar) {
-  auto& shape = *current_tensor().shape;
-  auto dimension = scalar.kind == Scalar::Kind::integer ? scalar.integer : -1;
-  // 2^53: from there on a double no longer tells neighbouring integers apart.
-  const bool whole = scalar.kind == Scalar::Kind::number && scalar.number >= 0 && scalar.number < 9007199254740992.0 &&
-                     scalar.number == std::floor(scalar.number);
-  if (whole) dimension = static_cast<std::int64_t>(scalar.number);
-  if (dimension < 0) fault(ErrorCode::bad_shape, "a dimension must be an integer from 0 to 9223372036854775807");
-  if (shape.size() == kMaxRank) fault(ErrorCode::bad_shape, "a tensor has at most 32 dimensions");
-  if (shape.size() <= kMaxRank) shape.push_back(dimension);
-}
-
-// Takes the payload that stands here: a placeholder, or (whole-message mode) the value itself.
-void SkeletonHandler::take_payload(TensorParts& tensor, TensorParts::Form form, const Scalar* scalar) {
-  if (at_placeholder()) return note_payload(tensor, form, next_payload_++);
-  const bool is_text = scalar != nullptr && scalar->kind == Scalar::Kind::string;
-  if (pool_ && form == TensorParts::Form::data) {
-    list_begin_ = offset();
-    // RapidJSON reports these two when it has read them, all else before.
-    if (scalar->kind == Scalar::Kind::boolean) list_begin_ -= scalar->boolean ? 4 : 5;
-    return finish_inline_list();
-  }
-  if (pool_ && is_text) {
-    Payload payload;
-    payload.ready = plain_payload(scalar->string, form == TensorParts::Form::image, *pool_);
-    payloads_.push_back(std::move(payload));
-    return note_payload(tensor, form, payloads_.size() - 1);
-  }
-  if (form != TensorParts::Form::data) return wrong_type("a base64 string (numbers belong in `data`)");
-}
-
-void SkeletonHandler::note_payload(TensorParts& tensor, TensorParts::Form form, std::size_t payload) {
-  if (tensor.form != TensorParts::Form::none) {
-    return fault(ErrorCode::bad_message, "a tensor takes exactly one of `tensor`, `image` and `data`");
-  }
-  tensor.form = form;
-  tensor.payload = payload;
-}
-
-void SkeletonHandler::finish_inline_list() {
-  Payload payload;
-  payload.kind = Payload::Kind::list;
-  payload.list.emplace(std::nullopt, limits_, pool_);
-  auto rest = text_.substr(list_begin_);
-  for (;;) {
-    const auto step = payload.list->feed(rest, rest.size());
-    rest.remove_prefix(step.consumed);
-    if (step.status == ListReader::Status::object) {
-      rest = behind_object(rest);
-      continue;
-    }
-    if (step.status == ListReader::Status::syntax) json_fault_ = "the list is no JSON";
-    break;
-  }
-  payloads_.push_back(std::move(payload));
-  note_payload(current_tensor(), TensorParts::Form::data, payloads_.size() - 1);
 }
 
 bool SkeletonHandler::StartObject() { return start(true); }
@@ -438,8 +201,7 @@ SkeletonHandler::Place SkeletonHandler::place_of_container(bool object) {
     if (!object) fault(ErrorCode::bad_message, "a message must be a JSON object");
     return object ? Place::root : Place::ignored;
   }
-  auto& level = levels_.back();
-  auto place = Place::ignored;
+  const auto& level = levels_.back();
   switch (level.place) {
     case Place::json:
       return Place::json;
@@ -447,105 +209,20 @@ SkeletonHandler::Place SkeletonHandler::place_of_container(bool object) {
       return object ? Place::ignored : Place::list;
     case Place::shape:
       shape_element({});
-      return Place::ignored;
+      break;
     case Place::tensors:
-      if (!object) wrong_type("an object");
-      if (!object) return Place::ignored;
-      if (parts_.tensors.size() == limits_.max_tensors) {
-        fault(ErrorCode::bad_message,
-              "a message may carry at most " + std::to_string(limits_.max_tensors) + " tensors");
-        return Place::ignored;
-      }
-      parts_.tensors.emplace_back();
-      return Place::tensor;
+      return start_tensor(object);
     case Place::root:
-      switch (level.member) {
-        case Name::tensors:
-          if (!object) parts_.has_tensors = true;
-          if (object) wrong_type("an array of tensor objects");
-          return object ? Place::ignored : Place::tensors;
-        case Name::params:
-          if (!object) wrong_type("an object");
-          return object ? Place::json : Place::ignored;
-        case Name::result:
-          return Place::json;
-        case Name::error:
-          return object ? Place::json : Place::ignored;
-        case Name::id:
-          wrong_type("a string or an integer (int64 or uint64)");
-          break;
-        case Name::handler:
-        case Name::auth:
-          wrong_type("a string");
-          break;
-        case Name::encoding:
-          wrong_type("\"base64\" or \"list\"");
-          break;
-        case Name::oneway:
-          wrong_type("true or false");
-          break;
-        default:
-          start_tensor_member(parts_.direct, level.member, object, place);
-          break;
-      }
-      return place;
+      return start_root_member(level.member, object);
     case Place::tensor:
-      start_tensor_member(current_tensor(), level.member, object, place);
-      return place;
+      return start_tensor_member(current_tensor(), level.member, object);
     case Place::wrapper:
       if (level.member == Name::b64) wrong_type("a base64 string");
-      return place;
+      break;
     case Place::ignored:
-      return place;
-  }
-  return place;
-}
-
-void SkeletonHandler::start_tensor_member(TensorParts& tensor, Name member, bool object, Place& place) {
-  switch (member) {
-    case Name::shape:
-      tensor.describes = true;
-      if (object) return fault(ErrorCode::bad_shape, "shape must be an array of dimensions such as [2,3]");
-      tensor.shape.emplace();
-      place = Place::shape;
-      break;
-    case Name::tensor:
-    case Name::image:
-      if (object) {
-        place = Place::wrapper;
-      } else {
-        wrong_type("a base64 string (numbers belong in `data`)");
-      }
-      break;
-    case Name::data:
-      if (object) return wrong_type("an array, or one scalar");
-      if (at_placeholder()) take_payload(tensor, TensorParts::Form::data, nullptr);
-      if (pool_) list_begin_ = offset();
-      place = Place::list;
-      break;
-    case Name::name:
-      wrong_type("a string");
-      break;
-    case Name::dtype:
-      tensor.describes = true;
-      wrong_type("a string such as \"float32\"");
-      break;
-    case Name::format:
-      tensor.describes = true;
-      wrong_type("\"png\" or \"jpeg\"");
-      break;
-    case Name::pixel_format:
-      tensor.describes = true;
-      image_member(tensor, member, {});
-      break;
-    case Name::exif_orientation:
-    case Name::allow_damaged:
-    case Name::scale:
-      image_member(tensor, member, {});
-      break;
-    default:
       break;
   }
+  return Place::ignored;
 }
 
 bool SkeletonHandler::end() {

@@ -76,7 +76,7 @@ class SkeletonHandler {
     b64,
   };
   struct Scalar {
-    enum class Kind : std::uint8_t { null, boolean, integer, unsigned_integer, number, string };
+    enum class Kind : std::uint8_t { null, boolean, integer, unsigned_integer, number, string, container };
     Kind kind = Kind::null;
     bool boolean = false;
     std::int64_t integer = 0;
@@ -97,7 +97,7 @@ class SkeletonHandler {
 
   static Name name_of(std::string_view key) noexcept;
   bool value(const Scalar& scalar);
-  void member_value(const Scalar& scalar, TensorParts* tensor);
+  [[nodiscard]] static Json to_json(const Scalar& scalar);
   void root_member(Name member, const Scalar& scalar);
   void tensor_member(TensorParts& tensor, Name member, const Scalar& scalar);
   void image_member(TensorParts& tensor, Name member, const Scalar& scalar);
@@ -106,7 +106,9 @@ class SkeletonHandler {
   bool start(bool object);
   bool end();
   [[nodiscard]] Place place_of_container(bool object);
-  void start_tensor_member(TensorParts& tensor, Name member, bool object, Place& place);
+  [[nodiscard]] Place start_tensor(bool object);
+  [[nodiscard]] Place start_root_member(Name member, bool object);
+  [[nodiscard]] Place start_tensor_member(TensorParts& tensor, Name member, bool object);
   void take_payload(TensorParts& tensor, TensorParts::Form form, const Scalar* scalar);
   void finish_inline_list();
   void note_payload(TensorParts& tensor, TensorParts::Form form, std::size_t payload);

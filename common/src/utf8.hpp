@@ -1,4 +1,5 @@
-// A resumable check that bytes are UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
+// For following JSON strings byte by byte: hexadecimal digits, and a resumable check that bytes are UTF-8 (RFC 3629: no
+// overlong forms, no surrogates, nothing above U+10FFFF).
 #pragma once
 
 #include <cstdint>
@@ -46,5 +47,13 @@ class Utf8State {
   unsigned char low_ = 0x80;
   unsigned char high_ = 0xBF;
 };
+
+// The value of a hexadecimal digit, as in \uXXXX; -1 for anything else.
+[[nodiscard]] constexpr int hex_value(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
 
 }  // namespace tensorwire
