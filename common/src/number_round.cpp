@@ -1,8 +1,6 @@
-// Short decimals to correctly rounded floats: exact in 128 bits, or in double with proof that the float cannot differ.
+// Short decimals to correctly rounded floats: exactly, in 128 bits.
 #include <array>
 #include <bit>
-#include <cfloat>
-#include <cmath>
 
 #include "number_run.hpp"
 
@@ -10,12 +8,6 @@ namespace tensorwire {
 namespace {
 
 __extension__ using Wide = unsigned __int128;
-
-// 10^0 ... 10^22 are exact in double.
-constexpr int kExactDouble = 22;
-constexpr std::array<double, kExactDouble + 1> kTens = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                                        1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                                        1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 // 5^27 is the largest that fits in 64 bits.
 constexpr int kExactFive = 27;
@@ -71,27 +63,10 @@ double round_scaled(const Scaled& value) noexcept {
 
 }  // namespace
 
-bool round_plain(std::uint64_t digits, int exponent, float& out) noexcept {
-  if (exponent < -kExactDouble || exponent > kExactDouble || (digits >> 63) != 0) return false;
-  const auto exact = static_cast<double>(static_cast<std::int64_t>(digits));
-  const double value = exponent < 0 ? exact / kTens[static_cast<std::size_t>(-exponent)]
-                                    : exact * kTens[static_cast<std::size_t>(exponent)];
-  out = static_cast<float>(value);
-  if (digits == 0) return true;
-  // Two roundings put the double less than three units away from the decimal. Rounding it to float gives the float next
-  // to the decimal unless a halfway point (this bit pattern of the 29 bits that are dropped) may lie between them.
-  constexpr std::uint64_t kDropped = 0x1FFF'FFFF;
-  constexpr std::uint64_t kHalf = 0x1000'0000;
-  const std::uint64_t distance = (std::bit_cast<std::uint64_t>(value) & kDropped) - kHalf + 4;
-  return distance > 8 && value >= double{FLT_MIN} && std::isfinite(out);
-}
-
 bool round_plain(std::uint64_t digits, int exponent, double& out) noexcept {
-  if (digits <= (std::uint64_t{1} << 53) && exponent >= -kExactDouble && exponent <= kExactDouble) {
-    const auto exact = static_cast<double>(static_cast<std::int64_t>(digits));
-    out = exponent < 0 ? exact / kTens[static_cast<std::size_t>(-exponent)]
-                       : exact * kTens[static_cast<std::size_t>(exponent)];
-    return true;  // both operands are exact, so this is the one rounding
+  if (digits <= (std::uint64_t{1} << 53) && exponent >= -kExactPower && exponent <= kExactPower) {
+    out = scale(digits, exponent);
+    return true;
   }
   if (exponent < -kExactFive || exponent > kExactFive) return false;
   out = round_scaled(exponent < 0 ? divide(digits, -exponent) : multiply(digits, exponent));
