@@ -20,34 +20,34 @@ using tensorwire::ErrorCode;
 using tensorwire::Result;
 
 constexpr std::string_view kHelp = R"(tensord: receives tensors and images as JSON and hands them to its handlers.
-Usage: tensord [OPTIONS]      every option is also a key of --config and a variable
-                              (--max-frame: max-frame = "1GiB", TENSORD_MAX_FRAME)
-  --listen ADDR            address and port             [127.0.0.1:7733; port 0 picks]
+Usage: tensord [OPTIONS]   each is also a key of --config and a variable:
+                           --max-frame 1GiB, max-frame = "1GiB", TENSORD_MAX_FRAME
+  --listen ADDR            address and port      [127.0.0.1:7733; port 0 picks]
   --port-file FILE         write the port there once it listens
-  --default-handler NAME   for requests that name none                         [stats]
-  --save-dir DIR           where save and record may write               [they refuse]
-  --io-threads N           threads that move bytes               [0: by cores, 1 or 2]
-  --handler-threads N      threads that run handlers        [0: as many as cores, >=2]
+  --default-handler NAME   for requests that name none                  [stats]
+  --save-dir DIR           where save and record may write        [they refuse]
+  --io-threads N           threads that move bytes                  [0: 1 or 2]
+  --handler-threads N      threads that run handlers     [0: cores, at least 2]
 Limits (sizes: bytes, KiB, MiB, GiB; a message beyond them is refused)
-  --max-frame SIZE         one message, at most 1GiB                          [256MiB]
-  --max-pixels N           width x height x channels of an image           [100000000]
-  --max-depth N            nesting of the JSON                                    [64]
-  --max-tensors N          tensors in one message                               [1024]
-  --max-connections N      open at once                                        [10000]
-  --in-flight N            unanswered messages of one connection                   [2]
-  --memory SIZE            payloads and replies of all  [0: a quarter of the memory]
+  --max-frame SIZE         one message, at most 1GiB                   [256MiB]
+  --max-pixels N           width x height x channels of an image    [100000000]
+  --max-depth N            nesting of the JSON                             [64]
+  --max-tensors N          tensors in one message                        [1024]
+  --max-connections N      open at once                                 [10000]
+  --in-flight N            unanswered messages of one connection            [2]
+  --memory SIZE            payloads and replies of all    [0: a quarter of RAM]
 Times (ms, s, m, h; a plain number is seconds)
-  --read-timeout TIME      for a started message that does not come on           [10s]
-  --idle-timeout TIME      for a connection that sends nothing                    [1h]
-  --handler-timeout TIME   for a handler's answer                                [60s]
-  --write-timeout TIME     for a peer that does not read its replies             [10s]
-  --drain-timeout TIME     to answer what was received, at the end               [10s]
+  --read-timeout TIME      for a started message that does not come on    [10s]
+  --idle-timeout TIME      for a connection that sends nothing             [1h]
+  --handler-timeout TIME   for a handler's answer                         [60s]
+  --write-timeout TIME     for a peer that does not read its replies      [10s]
+  --drain-timeout TIME     to answer what was received, at the end        [10s]
 Who may
-  --token-file FILE        its first line must come as "auth" in the first message
+  --token-file FILE        its first line must be "auth" of the first message
   --allow-unauthenticated-remote   listen beyond loopback without a token
 Log (stderr) and rest
-  --log-level LEVEL        debug, info, warning, error or off                   [info]
-  --log-format FORMAT      text or json                                         [text]
+  --log-level LEVEL        debug, info, warning, error or off            [info]
+  --log-format FORMAT      text or json                                  [text]
   --config FILE            settings in TOML; flags and variables win over it
   --version, -h, --help
 SIGTERM or SIGINT: stop accepting, answer what was received, exit 0.

@@ -17,6 +17,7 @@ namespace tensord {
 // the next line of that kind.
 enum class Flood : std::uint8_t {
   connection,
+  first_result,
   default_result,
   message_failed,
   unauthorized,
@@ -46,7 +47,7 @@ class Log {
   };
   LogSink sink_;
   std::mutex mutex_;
-  std::array<Bucket, 8> buckets_{};
+  std::array<Bucket, 9> buckets_{};
 };
 
 // One line, whatever a sender put into it: control characters and bytes that are no UTF-8 as \xNN, at most `most`

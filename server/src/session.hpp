@@ -71,6 +71,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   void dispatch(Incoming& incoming, Ticket& ticket);
   [[nodiscard]] std::optional<Error> objection(Incoming& incoming);
   void end_with_reply();
+  bool permits_result_line();
   void run_here(const Handler& handler, Request request, Ticket ticket);
   void answer_error(Error error, Ticket ticket);
   void hand_over(std::shared_ptr<Job> job);
@@ -108,6 +109,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   bool draining_ = false;
   bool dead_ = false;    // cut
   bool unread_ = false;  // nobody reads our replies any more, but messages may still come
+  bool spoke_ = false;
   bool write_waiting_ = false;
   bool flush_posted_ = false;
   bool linger_ = false;

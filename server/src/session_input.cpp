@@ -18,6 +18,8 @@ using tensorwire::MessageReader;
 
 // Small replies may pile up to so much before reading stops.
 constexpr std::uint64_t kMaxSmallReplies = 256U << 10;
+// Connections whose first message shows in the log, each second.
+constexpr unsigned kFirstResults = 1000;
 constexpr std::string_view kHttpText =
     "This is tensord: it speaks length-prefixed JSON, not HTTP. Send a 4-byte big-endian length and then that many "
     "bytes of JSON.\n";
@@ -172,7 +174,7 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
   const auto route = core_.routes.find(by_default ? core_.options.default_handler : request.handler);
   ticket.handler = route->first;
   request.id = ticket.id;
-  if (by_default && core_.log.permits(Flood::default_result)) ticket.summary = summarize(request);
+  if (by_default && permits_result_line()) ticket.summary = summarize(request);
   const HandlerOptions& options = route->second.options;
   const auto* const plain = std::get_if<Handler>(&route->second.handler);
   if (plain != nullptr && options.quick && jobs_ == 0 && request.wire_bytes <= options.quick_max_bytes &&
@@ -187,6 +189,12 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
   job->ticket = std::move(ticket);
   job->route = &route->second;
   hand_over(std::move(job));
+}
+
+// The first message of each connection shows in the log: senders that never read a reply have no other sign of it.
+bool Session::permits_result_line() {
+  const bool first = !std::exchange(spoke_, true);
+  return first ? core_.log.permits(Flood::first_result, kFirstResults) : core_.log.permits(Flood::default_result);
 }
 
 // Why a message reaches no handler, if so.
