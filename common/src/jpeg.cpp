@@ -20,7 +20,8 @@
 namespace tensorwire::jpeg {
 namespace {
 
-// Rows that one call asks of libjpeg: the most that it makes at once (4 × the 8 rows of a block would be).
+// Rows between two visits: enough that a strip keeps whole cache lines together when it is turned on its side, few
+// enough that it stays in the cache.
 constexpr std::uint32_t kStripRows = 16;
 
 enum class Failure : std::uint8_t { none, library, damaged, late, too_many_scans };
@@ -310,9 +311,9 @@ Result<bool> read_pixels(Reader& reader, const PixelLayout& layout, int orientat
 
 Result<ImageInfo> inspect(std::span<const std::byte> file, const ImageOptions& options, const Limits& limits) {
   Reader reader(file, options, limits);
-  Result<Opened> opened = open(reader, file, options, limits);
-  if (!opened.ok()) return std::move(opened).error();
-  return std::move(opened->info);
+  const Result<Opened> opened = open(reader, file, options, limits);
+  if (!opened.ok()) return opened.error();
+  return opened->info;
 }
 
 Result<DecodedImage> decode(std::span<const std::byte> file, const ImageOptions& options, const Limits& limits,

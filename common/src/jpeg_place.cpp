@@ -16,27 +16,24 @@ std::uint8_t luma(unsigned red, unsigned green, unsigned blue) noexcept {
   return static_cast<std::uint8_t>((19595 * red + 38470 * green + 7471 * blue + 32768) >> 16);
 }
 
-void widen(std::byte* to, const std::uint8_t* from, int channels) noexcept {
-  for (int i = 0; i < channels; ++i) {
-    const auto value = static_cast<std::uint16_t>(from[i] * 257);
-    std::memcpy(to + 2 * i, &value, 2);
-  }
-}
-
 template <int channels>
 void copy_row(std::byte* to, std::ptrdiff_t step, const std::uint8_t* from, std::uint32_t width) noexcept {
   for (std::uint32_t x = 0; x < width; ++x) std::memcpy(to + step * x, from + std::size_t{channels} * x, channels);
 }
 
 void widen_row(std::byte* to, std::ptrdiff_t step, const std::uint8_t* from, std::uint32_t width,
-               int channels) noexcept {
-  for (std::uint32_t x = 0; x < width; ++x)
-    widen(to + step * x, from + static_cast<std::size_t>(channels) * x, channels);
+               std::size_t channels) noexcept {
+  for (std::uint32_t x = 0; x < width; ++x, to += step) {
+    for (std::size_t c = 0; c < channels; ++c) {
+      const auto value = static_cast<std::uint16_t>(*from++ * 257);
+      std::memcpy(to + 2 * c, &value, sizeof value);
+    }
+  }
 }
 
 void place_row(std::byte* to, std::ptrdiff_t step, const std::uint8_t* from, std::uint32_t width,
                const PixelLayout& layout) noexcept {
-  if (layout.bits == 16) return widen_row(to, step, from, width, layout.channels);
+  if (layout.bits == 16) return widen_row(to, step, from, width, static_cast<std::size_t>(layout.channels));
   switch (layout.channels) {
     case 1:
       return copy_row<1>(to, step, from, width);
