@@ -12,12 +12,12 @@
 #         ci     formatting, static analysis, fuzzing, and real torch tensors (several hundred MB)
 set -euo pipefail
 
+# libturbojpeg0-dev brings the CMake package of libjpeg-turbo, libjpeg62-turbo-dev the headers it leads to.
 # libboost1.81-dev cannot stand beside Debian's default libboost1.74-dev: apt takes that one away.
 packages_of() {
   case "$1" in
     build) echo g++ cmake ninja-build libboost1.81-dev rapidjson-dev libpng-dev libturbojpeg0-dev \
-      libjpeg62-turbo-dev libspdlog-dev \
-      libcli11-dev ;;
+      libjpeg62-turbo-dev libspdlog-dev libcli11-dev ;;
     run) echo libstdc++6 libpng16-16 libjpeg62-turbo libspdlog1.10 libfmt9 ;;
     demo) echo python3 python3-numpy python3-pil ;;
     test) echo "$(packages_of demo)" python3-pytest libgtest-dev libgmock-dev \

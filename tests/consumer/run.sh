@@ -18,4 +18,4 @@ cmake --build "$work/build"
 "$work/build/consumer"
 "$work/prefix/bin/tensord" --version
 "$work/prefix/bin/tensorctl" --version
-grep -q "ExecStart=.*/bin/tensord " "$work/prefix/lib/systemd/system/tensord.service"
+grep -q "ExecStart=.*/bin/tensord$" "$work/prefix/lib/systemd/system/tensord.service"
