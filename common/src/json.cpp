@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
+#include <new>
 
 namespace tensorwire {
 namespace {
@@ -17,6 +19,22 @@ constexpr double kTwo63 = 0x1p63;
 constexpr double kTwo64 = 0x1p64;
 // Up to so many members duplicates are looked for one by one, above by sorting.
 constexpr std::size_t kFewMembers = 8;
+
+// RapidJSON's own allocator hands out null when there is no memory, and its stack then writes to it.
+class ThrowingAllocator {
+ public:
+  // NOLINTBEGIN(readability-identifier-naming): these are the names that RapidJSON calls
+  [[maybe_unused]] static constexpr bool kNeedFree = true;
+  void* Malloc(std::size_t size) { return Realloc(nullptr, 0, size); }
+  void* Realloc(void* old, std::size_t, std::size_t size) {
+    if (size == 0) return Free(old), nullptr;
+    void* block = std::realloc(old, size);
+    if (block == nullptr) throw std::bad_alloc();
+    return block;
+  }
+  static void Free(void* block) { std::free(block); }
+  // NOLINTEND(readability-identifier-naming)
+};
 
 std::string escape_pointer(std::string_view token) {
   std::string text;
@@ -124,7 +142,7 @@ class Builder {
   bool close() {
     auto value = std::move(open_.back().value);
     open_.pop_back();
-    return std::visit([this](auto&& content) { return add(Json(std::move(content))); }, std::move(value));
+    return std::visit([this](auto& content) { return add(Json(std::move(content))); }, value);
   }
 
   bool well_formed(std::string_view text) {
@@ -159,6 +177,20 @@ Error syntax_error(std::string_view text, std::size_t at, std::string_view reaso
   std::string message = "no valid JSON at byte " + std::to_string(at) + ": " + std::string(reason);
   if (text.starts_with("\xEF\xBB\xBF")) message += " The text begins with a byte order mark, which JSON forbids.";
   return {ErrorCode::bad_json, std::move(message), {}};
+}
+
+Result<Json> parse_throwing(std::string_view text, std::size_t max_depth) {
+  constexpr unsigned kFlags =
+      rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
+  rapidjson::MemoryStream stream(text.data(), text.size());
+  rapidjson::GenericReader<rapidjson::UTF8<>, rapidjson::UTF8<>, ThrowingAllocator> reader;
+  Builder builder(max_depth);
+  const auto outcome = reader.Parse<kFlags>(stream, builder);
+  if (builder.error) return *std::move(builder.error);
+  if (outcome.IsError()) return syntax_error(text, outcome.Offset(), rapidjson::GetParseError_En(outcome.Code()));
+  // The stream reads as NUL behind its end, so a NUL inside the text looks like the end.
+  if (stream.Tell() != text.size()) return syntax_error(text, stream.Tell(), "A NUL byte follows the value.");
+  return std::move(builder.root);
 }
 
 void append_double(std::string& out, double value) {
@@ -295,17 +327,11 @@ Json::Json(std::uint64_t value) noexcept {
 }
 
 Result<Json> Json::parse(std::string_view text, std::size_t max_depth) {
-  constexpr unsigned kFlags =
-      rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
-  rapidjson::MemoryStream stream(text.data(), text.size());
-  rapidjson::Reader reader;
-  Builder builder(max_depth);
-  const auto outcome = reader.Parse<kFlags>(stream, builder);
-  if (builder.error) return *std::move(builder.error);
-  if (outcome.IsError()) return syntax_error(text, outcome.Offset(), rapidjson::GetParseError_En(outcome.Code()));
-  // The stream reads as NUL behind its end, so a NUL inside the text looks like the end.
-  if (stream.Tell() != text.size()) return syntax_error(text, stream.Tell(), "A NUL byte follows the value.");
-  return std::move(builder.root);
+  try {
+    return parse_throwing(text, max_depth);
+  } catch (const std::bad_alloc&) {
+    return Error{ErrorCode::overloaded, "no memory to read " + std::to_string(text.size()) + " bytes of JSON", {}};
+  }
 }
 
 std::string Json::dump() const {
