@@ -64,6 +64,10 @@ double round_scaled(const Scaled& value) noexcept {
 }  // namespace
 
 bool round_plain(std::uint64_t digits, int exponent, double& out) noexcept {
+  if (digits == 0) {
+    out = 0;
+    return true;
+  }
   if (digits <= (std::uint64_t{1} << 53) && exponent >= -kExactPower && exponent <= kExactPower) {
     out = scale(digits, exponent);
     return true;
