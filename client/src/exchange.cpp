@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "replies.hpp"
+
 namespace tensorclient {
 
 namespace {
@@ -16,20 +18,6 @@ constexpr std::chrono::milliseconds kFresh{1};
 
 Failure disconnected(std::string message, Delivery delivery) {
   return {FailureKind::disconnected, std::move(message), delivery, std::nullopt, {}};
-}
-
-std::string id_text(const tensorwire::RequestId& id) {
-  if (const auto* text = std::get_if<std::string>(&id)) return "\"" + *text + "\"";
-  if (const auto* number = std::get_if<std::int64_t>(&id)) return std::to_string(*number);
-  if (const auto* number = std::get_if<std::uint64_t>(&id)) return std::to_string(*number);
-  return "none";
-}
-
-// The errors after which a server closes: nothing more should be sent behind them.
-bool ends_connection(tensorwire::ErrorCode code, bool anonymous) {
-  using tensorwire::ErrorCode;
-  return code == ErrorCode::bad_frame || code == ErrorCode::frame_too_large || code == ErrorCode::unauthorized ||
-         code == ErrorCode::shutting_down || (anonymous && code == ErrorCode::overloaded);
 }
 
 }  // namespace
@@ -196,28 +184,12 @@ void Exchange::feed(std::string_view input) {
 }
 
 void Exchange::on_reply(tensorwire::IncomingReply incoming) {
-  if (incoming.fatal) {
-    const std::string why = incoming.error ? incoming.error->message : "the stream cannot be followed";
-    return lose(FailureKind::protocol, "what the peer sent is no reply of a tensord: " + why);
-  }
+  if (incoming.fatal) return lose(FailureKind::protocol, not_a_reply(incoming));
   if (answered_ == slots_.size()) return on_unclaimed(std::move(incoming));
   Slot& slot = slots_[answered_];
-  Reply& reply = incoming.reply;
-  // An error without an id is the server's word on a request whose id it could not read; the order says whose it is.
-  const bool anonymous_error = reply.id.index() == 0 && (reply.error || incoming.error);
-  if (reply.id != slot.id && !anonymous_error) {
-    return lose(FailureKind::protocol,
-                "expected the reply with id " + id_text(slot.id) + ", got one with id " + id_text(reply.id));
-  }
-  if (incoming.error) {
-    slot.outcome = Failure{FailureKind::protocol, "the reply cannot be read: " + incoming.error->message,
-                           Delivery::answered, incoming.error->code, incoming.error->at};
-  } else if (reply.error) {
-    farewell_ = farewell_ || ends_connection(reply.error->code, anonymous_error);
-    slot.outcome = Failure::remote(std::move(*reply.error));
-  } else {
-    slot.outcome = std::move(reply);
-  }
+  if (!belongs(incoming, slot.id)) return lose(FailureKind::protocol, wrong_id(incoming, slot.id));
+  farewell_ = farewell_ || is_farewell(incoming);
+  slot.outcome = outcome_of(std::move(incoming));
   ++answered_;
 }
 
