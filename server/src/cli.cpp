@@ -20,8 +20,9 @@ using tensorwire::ErrorCode;
 using tensorwire::Result;
 
 constexpr std::string_view kHelp = R"(tensord: receives tensors and images as JSON and hands them to its handlers.
-Usage: tensord [OPTIONS]   each is also a key of --config and a variable:
-                           --max-frame 1GiB, max-frame = "1GiB", TENSORD_MAX_FRAME
+Usage: tensord [OPTIONS]        each is also a key of --config and a variable:
+  --max-frame 1GiB              max-frame = "1GiB"       TENSORD_MAX_FRAME=1GiB
+Where and what
   --listen ADDR            address and port      [127.0.0.1:7733; port 0 picks]
   --port-file FILE         write the port there once it listens
   --default-handler NAME   for requests that name none                  [stats]
