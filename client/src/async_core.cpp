@@ -57,13 +57,13 @@ asio::any_completion_executor tracked_executor(const Handler& handler, const asi
 
 void start_call(const std::shared_ptr<AsyncCore>& core, Call call, ReplyHandler handler) {
   auto op = std::make_shared<Op>(std::move(call));
-  op->on_reply = std::move(handler);
+  op->on_reply.swap(handler);  // the move assignment of Asio 1.26's any_completion_handler never ends
   core->start(std::move(op));
 }
 
 void start_send(const std::shared_ptr<AsyncCore>& core, Call call, SentHandler handler) {
   auto op = std::make_shared<Op>(std::move(call));
-  op->on_sent = std::move(handler);
+  op->on_sent.swap(handler);
   core->start(std::move(op));
 }
 
