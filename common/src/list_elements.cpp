@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 
 #include "numbers.hpp"
 
@@ -259,14 +260,23 @@ void ElementSink::store_string(const Scalar& scalar) {
   if (scalar.kind != ScalarKind::string) return set_fault(ListFaultKind::wrong_type, scalar);
   if (scalar.cut) return set_fault(ListFaultKind::long_string, scalar, limits_.max_string);
   if (inferred_ && is_numeric(scalar)) return set_fault(ListFaultKind::mixed, scalar);
-  // Twice the string's own size: the vector grows by doubling.
-  if (!string_charge_->add(2 * sizeof(std::string) + scalar.text.size())) {
+  if (!add_string(scalar.text)) {
     const std::string message = "no memory for " + std::to_string(count_ + 1) +
                                 " strings: all that messages together may hold is in use; try again later";
     return set_no_memory({ErrorCode::overloaded, message, {}});
   }
-  strings_.emplace_back(scalar.text);
   ++count_;
+}
+
+// False when there is no memory. Charged is twice the string's own size: the vector grows by doubling.
+bool ElementSink::add_string(std::string_view text) {
+  if (!string_charge_->add(2 * sizeof(std::string) + text.size())) return false;
+  try {
+    strings_.emplace_back(text);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  return true;
 }
 
 void ElementSink::check_nesting(const std::optional<Nesting::Fault>& found) {
@@ -337,7 +347,7 @@ bool ElementSink::make_room(const char* at) {
 }
 
 Result<Tensor> ElementSink::take(const Shape& shape) {
-  if (dtype_ == DType::string) return Tensor::of_strings(shape, std::move(strings_));
+  if (dtype_ == DType::string) return Tensor::of_strings(shape, std::move(strings_), std::move(string_charge_));
   auto fitted = elements_.resize(static_cast<std::size_t>(count_ * scalar_size_));
   if (!fitted.ok()) return std::move(fitted).error();
   return Tensor::adopt(dtype_, shape, std::move(elements_));

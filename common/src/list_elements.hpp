@@ -105,6 +105,7 @@ class ElementSink final : public ListSink {
   void store(const Scalar& scalar);
   void store_number(const Scalar& scalar);
   void store_string(const Scalar& scalar);
+  [[nodiscard]] bool add_string(std::string_view text);
   void check_nesting(const std::optional<Nesting::Fault>& found);
   void set_fault(ListFaultKind kind, const Scalar& scalar, std::uint64_t expected = 0);
   void set_fault(ListFault fault);

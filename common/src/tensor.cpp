@@ -177,7 +177,8 @@ Result<Tensor> Tensor::adopt(DType dtype, const Shape& shape, Buffer buffer) {
   return tensor;
 }
 
-Result<Tensor> Tensor::of_strings(const Shape& shape, std::vector<std::string> strings) {
+Result<Tensor> Tensor::of_strings(const Shape& shape, std::vector<std::string> strings,
+                                  std::shared_ptr<const void> charge) {
   const auto count = check_count(shape, strings.size());
   if (!count.ok()) return count.error();
   Tensor tensor;
@@ -185,6 +186,7 @@ Result<Tensor> Tensor::of_strings(const Shape& shape, std::vector<std::string> s
   tensor.shape_ = shape;
   tensor.size_ = *count;
   tensor.strings_ = std::move(strings);
+  tensor.charge_ = std::move(charge);
   return tensor;
 }
 

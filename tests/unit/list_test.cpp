@@ -328,6 +328,15 @@ TEST(ListLimits, MemoryIsChargedToTheBudget) {
     EXPECT_EQ(to_string(refused.error().code), "overloaded") << refused.error().message;
   }
   EXPECT_EQ(budget->used(), 0U);
+
+  ListReader reader(DType::string, Limits{}, pool);
+  EXPECT_EQ(reader.feed("[\"cat\"]", 0).status, ListReader::Status::done);
+  {
+    const auto labels = reader.finish(DType::string, std::nullopt, "/data");
+    ASSERT_TRUE(labels.ok());
+    EXPECT_GT(budget->used(), 0U);
+  }
+  EXPECT_EQ(budget->used(), 0U);
 }
 
 }  // namespace

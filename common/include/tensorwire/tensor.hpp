@@ -83,7 +83,9 @@ class Tensor {
   [[nodiscard]] static Result<Tensor> allocate(DType dtype, const Shape& shape, BufferPool& pool = *BufferPool::shared());
   // Takes over a buffer of exactly shape × itemsize bytes; `size_mismatch` otherwise.
   [[nodiscard]] static Result<Tensor> adopt(DType dtype, const Shape& shape, Buffer buffer);
-  [[nodiscard]] static Result<Tensor> of_strings(const Shape& shape, std::vector<std::string> strings);
+  // charge: whatever accounts for the strings' memory; it is held as long as the tensor.
+  [[nodiscard]] static Result<Tensor> of_strings(const Shape& shape, std::vector<std::string> strings,
+                                                 std::shared_ptr<const void> charge = nullptr);
   // Copies a view.
   [[nodiscard]] static Result<Tensor> copy_of(const TensorView& view, BufferPool& pool = *BufferPool::shared());
   template <class T>
@@ -118,6 +120,7 @@ class Tensor {
   std::int64_t size_ = 0;
   Buffer buffer_;
   std::vector<std::string> strings_;
+  std::shared_ptr<const void> charge_;
 };
 
 // Reverses the bytes of every unit of `unit` bytes (2, 4 or 8; 1 does nothing), in place.
