@@ -40,7 +40,7 @@ struct HandlerOptions {
   // Larger requests (bytes on the wire) go to a handler thread even so: for handlers that are quick on small tensors.
   std::uint64_t quick_max_bytes = std::numeric_limits<std::uint64_t>::max();
   // One line for `info` and `tensorctl info`.
-  std::string description;
+  std::string description{};
 };
 
 }  // namespace tensord
