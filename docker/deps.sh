@@ -9,7 +9,7 @@
 #         demo   what server/quickstart.sh sends from: Python with numpy and Pillow
 #         test   build and run the tests
 #         bench  the peers that the benchmarks compare with
-#         ci     formatting, static analysis, fuzzing, and real torch tensors (several hundred MB)
+#         ci     formatting, static analysis, fuzzing, 64-bit ARM, and real torch tensors (several hundred MB)
 set -euo pipefail
 
 # libturbojpeg0-dev brings the CMake package of libjpeg-turbo, libjpeg62-turbo-dev the headers it leads to.
@@ -25,7 +25,7 @@ packages_of() {
     bench) echo "$(packages_of demo)" libbenchmark-dev libzmq3-dev cppzmq-dev libgrpc++-dev libprotobuf-dev \
       protobuf-compiler protobuf-compiler-grpc redis-server redis-tools ;;
     ci) echo git clang-14 clang-format-14 clang-tidy-14 clang-tools-14 libclang-rt-14-dev llvm-14 shellcheck \
-      python3-torch ;;
+      g++-aarch64-linux-gnu qemu-user python3-torch ;;
     *)
       echo "docker/deps.sh: there is no group \"$1\"; the groups are build, run, demo, test, bench and ci" >&2
       return 2
