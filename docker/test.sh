@@ -28,8 +28,9 @@ trap cleanup EXIT
 
 step "build"
 docker build "${build_options[@]}" -f docker/Dockerfile -t "$image" .
-printf 'image size: %s bytes, %s layers\n' "$(docker image inspect -f '{{.Size}}' "$image")" \
-  "$(docker image inspect -f '{{len .RootFS.Layers}}' "$image")"
+size_of() { docker image inspect -f '{{.Size}}' "$1"; }
+printf 'image size: %s bytes, %s of them the base image\n' "$(size_of "$image")" \
+  "$(size_of debian:bookworm-slim 2>/dev/null || echo '?')"
 
 step "run until healthy"
 docker run --detach --name "$container" --read-only --cap-drop ALL --security-opt no-new-privileges "${run_options[@]}" \
