@@ -10,11 +10,9 @@ namespace tensorwire {
 namespace {
 
 constexpr unsigned kStrict = rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag |
-                             rapidjson::kParseValidateEncodingFlag | rapidjson::kParseFullPrecisionFlag;
-// Whole-message mode sees the payloads too: numbers are left as text, and `data` may hold NaN and infinities.
-constexpr unsigned kWhole = rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag |
-                            rapidjson::kParseValidateEncodingFlag | rapidjson::kParseNumbersAsStringsFlag |
-                            rapidjson::kParseNanAndInfFlag;
+                             rapidjson::kParseValidateEncodingFlag | rapidjson::kParseNumbersAsStringsFlag;
+// Whole-message mode sees the payloads too, and `data` may hold NaN and infinities.
+constexpr unsigned kWhole = kStrict | rapidjson::kParseNanAndInfFlag;
 
 Error no_payload(const TensorParts& parts, const std::string& at) {
   std::string message =

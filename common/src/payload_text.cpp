@@ -12,6 +12,15 @@ namespace {
 constexpr std::string_view kUrlScheme = "data:";
 constexpr std::size_t kMaxUrlHead = 128;
 
+// No base64 text has such a character; its first byte is what the refusal names.
+unsigned char first_utf8_byte(std::uint32_t code) noexcept {
+  if (code < 0x80) return static_cast<unsigned char>(code);
+  if (code < 0x800) return static_cast<unsigned char>(0xC0 | code >> 6);
+  // The low half of a surrogate pair stands for a character of four bytes.
+  const bool pair = code >= 0xDC00 && code <= 0xDFFF;
+  return pair ? 0xF0 : static_cast<unsigned char>(0xE0 | code >> 12);
+}
+
 }  // namespace
 
 PayloadText::PayloadText(bool image, BufferPool& pool)
@@ -88,7 +97,7 @@ void PayloadText::take_code_point(std::uint32_t code) {
   const bool low = code >= 0xDC00 && code <= 0xDFFF;
   if ((high_surrogate_ != 0) != low) return bad("a lone surrogate in a string");
   high_surrogate_ = high ? code : 0;
-  if (!high) take_character(code < 0x80 ? static_cast<unsigned char>(code) : 0xC2);
+  if (!high) take_character(first_utf8_byte(code));
 }
 
 void PayloadText::take_character(unsigned char c) {

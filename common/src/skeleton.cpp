@@ -3,8 +3,9 @@
 
 #include <rapidjson/error/en.h>
 
-#include <array>
+#include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -30,18 +31,25 @@ void append_token(std::string& out, std::string_view token) {
   }
 }
 
-// Reads one number's text with RapidJSON's own rules.
-struct NumberEvents : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, NumberEvents> {
-  explicit NumberEvents(SkeletonHandler& target) : out(target) {}
-  bool Default() { return false; }
-  bool Int(int i) { return out.Int(i); }
-  bool Uint(unsigned u) { return out.Uint(u); }
-  bool Int64(std::int64_t i) { return out.Int64(i); }
-  bool Uint64(std::uint64_t u) { return out.Uint64(u); }
-  bool Double(double d) { return out.Double(d); }
-  SkeletonHandler& out;
-};
-
+// A number's text, which RapidJSON has checked, as the narrowest of int64, uint64 and double that holds it; false when
+// it is beyond a double. (RapidJSON's own full-precision reading has undefined behaviour on some long numbers.)
+bool read_number(const std::string& text, SkeletonHandler::Scalar& out) {
+  using Kind = SkeletonHandler::Scalar::Kind;
+  const char* const end = text.data() + text.size();
+  const auto whole = [&](auto& value) {
+    const auto read = std::from_chars(text.data(), end, value);
+    return read.ec == std::errc{} && read.ptr == end;
+  };
+  if (whole(out.integer)) {
+    out.kind = Kind::integer;
+  } else if (whole(out.unsigned_integer)) {
+    out.kind = Kind::unsigned_integer;
+  } else {
+    out.kind = Kind::number;
+    if (!whole(out.number)) out.number = std::strtod(text.c_str(), nullptr);  // out of range: zero or infinite
+  }
+  return out.kind != Kind::number || std::isfinite(out.number);
+}
 }  // namespace
 
 void SkeletonHandler::begin(const char* const* cursor, const char* head) {
@@ -55,21 +63,15 @@ void SkeletonHandler::begin(const char* const* cursor, const char* head) {
   depth_ = 0;
 }
 
-bool SkeletonHandler::Uint64(std::uint64_t u) {
-  if (std::in_range<std::int64_t>(u)) return Int64(static_cast<std::int64_t>(u));
-  return value({.kind = Scalar::Kind::unsigned_integer, .unsigned_integer = u});
-}
-
-bool SkeletonHandler::Double(double d) {
-  if (!std::isfinite(d)) {  // whole-message mode only: RapidJSON was allowed them for the sake of `data`
-    const auto token = text_.substr(offset());
-    const auto digits = token.starts_with('-') ? token.substr(1) : token;
-    if (!in_data() || !(token.starts_with("NaN") || digits.starts_with("Infinity"))) {
-      json_fault_ = "NaN or an infinity stands outside of `data`";
-      return false;
-    }
-  }
-  return value({.kind = Scalar::Kind::number, .number = d});
+// Whole-message mode only: RapidJSON was allowed NaN and infinities for the sake of `data`. All other numbers come as
+// text.
+bool SkeletonHandler::Double(double) {
+  const auto token = text_.substr(offset());
+  const auto digits = token.starts_with('-') ? token.substr(1) : token;
+  if (in_data() && (token.starts_with("NaN") || digits.starts_with("Infinity")))
+    return value({.kind = Scalar::Kind::number});
+  json_fault_ = "NaN or an infinity stands outside of `data`";
+  return false;
 }
 
 bool SkeletonHandler::in_data() const noexcept {
@@ -79,14 +81,12 @@ bool SkeletonHandler::in_data() const noexcept {
   return level.place == Place::list || (holds_tensor && level.member == Name::data);
 }
 
-bool SkeletonHandler::RawNumber(const char*, rapidjson::SizeType length, bool) {
+bool SkeletonHandler::RawNumber(const char* text, rapidjson::SizeType length, bool) {
   if (in_data()) return value({.kind = Scalar::Kind::number});  // the list's own reader looks at the text
-  const std::string copy(text_.substr(offset(), length));
-  rapidjson::StringStream stream(copy.c_str());
-  rapidjson::Reader reader;
-  NumberEvents events(*this);
-  if (reader.Parse<rapidjson::kParseFullPrecisionFlag>(stream, events)) return true;
-  if (json_fault_ == nullptr) json_fault_ = "a number is too big for a double";
+  const std::string number = pool_ ? std::string(text_.substr(offset(), length)) : std::string(text, length);
+  Scalar scalar;
+  if (read_number(number, scalar)) return value(scalar);
+  json_fault_ = "a number is too big for a double";
   return false;
 }
 

@@ -20,6 +20,17 @@ namespace tensorwire {
 // (whole-message mode, for the oracle) it decodes each payload from the event or the text itself.
 class SkeletonHandler {
  public:
+  // A value that is no array and no object (or, as `container`, that it is one of the two).
+  struct Scalar {
+    enum class Kind : std::uint8_t { null, boolean, integer, unsigned_integer, number, string, container };
+    Kind kind = Kind::null;
+    bool boolean = false;
+    std::int64_t integer = 0;
+    std::uint64_t unsigned_integer = 0;  // only what exceeds int64
+    double number = 0;
+    std::string_view string = {};
+  };
+
   SkeletonHandler(MessageParts& parts, std::vector<Payload>& payloads, const Limits& limits)
       : parts_(parts), payloads_(payloads), limits_(limits) {}
 
@@ -35,10 +46,11 @@ class SkeletonHandler {
 
   bool Null() { return value({.kind = Scalar::Kind::null}); }
   bool Bool(bool b) { return value({.kind = Scalar::Kind::boolean, .boolean = b}); }
-  bool Int(int i) { return Int64(i); }
-  bool Uint(unsigned u) { return Uint64(u); }
-  bool Int64(std::int64_t i) { return value({.kind = Scalar::Kind::integer, .integer = i}); }
-  bool Uint64(std::uint64_t u);
+  // Numbers come as text (kParseNumbersAsStringsFlag); these have to be there, but are not called.
+  bool Int(int) { return false; }
+  bool Uint(unsigned) { return false; }
+  bool Int64(std::int64_t) { return false; }
+  bool Uint64(std::uint64_t) { return false; }
   bool Double(double d);
   bool RawNumber(const char* text, rapidjson::SizeType length, bool);
   bool String(const char* text, rapidjson::SizeType length, bool);
@@ -74,15 +86,6 @@ class SkeletonHandler {
     allow_damaged,
     scale,
     b64,
-  };
-  struct Scalar {
-    enum class Kind : std::uint8_t { null, boolean, integer, unsigned_integer, number, string, container };
-    Kind kind = Kind::null;
-    bool boolean = false;
-    std::int64_t integer = 0;
-    std::uint64_t unsigned_integer = 0;  // only what exceeds int64
-    double number = 0;
-    std::string_view string = {};
   };
   struct Level {
     Place place;

@@ -194,7 +194,11 @@ void SkeletonHandler::shape_element(const Scalar& scalar) {
   const bool whole = scalar.kind == Scalar::Kind::number && scalar.number >= 0 && scalar.number < 9007199254740992.0 &&
                      scalar.number == std::floor(scalar.number);
   if (whole) dimension = static_cast<std::int64_t>(scalar.number);
-  if (dimension < 0) fault(ErrorCode::bad_shape, "a dimension must be an integer from 0 to 9223372036854775807");
+  if (dimension < 0) {
+    const auto came =
+        scalar.kind == Scalar::Kind::container ? std::string("a container") : to_json(scalar).dump().substr(0, 64);
+    fault(ErrorCode::bad_shape, "a dimension must be an integer from 0 to 9223372036854775807, got " + came);
+  }
   if (shape.size() == kMaxRank) fault(ErrorCode::bad_shape, "a tensor has at most 32 dimensions");
   if (shape.size() <= kMaxRank) shape.push_back(dimension);
 }
