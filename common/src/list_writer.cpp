@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "list.hpp"
+#include "number_run.hpp"
 #include "numbers.hpp"
 #include "utf8.hpp"
 
@@ -61,10 +62,27 @@ char* mark_float(char* begin, char* end) noexcept {
   return marked ? end : write_text(end, ".0");
 }
 
-template <std::floating_point T>
-char* write_element(char* out, T value) noexcept {
-  if (!std::isfinite(value)) return write_nonfinite(out, static_cast<double>(value));
+char* write_element(char* out, double value) noexcept {
+  if (!std::isfinite(value)) return write_nonfinite(out, value);
   return mark_float(out, write_digits(out, value));
+}
+
+// Whether a reader that goes through double (many JSON libraries) finds the float, too: its shortest text may lie so
+// close to a halfway point that the double for it is that point. kRunSlack bytes from begin on can be read.
+bool survives_double(const char* begin, char* end, float value) noexcept {
+  *end = ',';
+  const Decimal decimal = scan_decimal(begin);
+  float sure = 0;
+  if (decimal.end == end && round_plain(decimal.digits, decimal.exponent, sure)) return true;
+  double read = 0;
+  std::from_chars(begin, end, read);
+  return static_cast<float>(read) == value;
+}
+
+char* write_element(char* out, float value) noexcept {
+  if (!std::isfinite(value)) return write_nonfinite(out, double{value});
+  char* const end = write_digits(out, value);
+  return mark_float(out, survives_double(out, end, value) ? end : write_digits(out, double{value}));
 }
 
 // Whole numbers as they are; otherwise the fewest digits whose double still rounds to the same element.
@@ -141,7 +159,7 @@ template <class T>
 bool write_row(Appender& out, const std::byte* elements, std::size_t first, std::size_t count) {
   for (std::size_t done = 0; done < count;) {
     const std::size_t batch = std::min(kBatch, count - done);
-    char* at = out.room(batch * kMaxElement);
+    char* at = out.room(batch * kMaxElement + kRunSlack);
     if (at == nullptr) return false;
     for (std::size_t i = 0; i < batch; ++i, ++done) {
       if (done != 0) *at++ = ',';

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <complex>
+#include <cstdlib>
 #include <limits>
 #include <random>
 #include <string>
@@ -129,6 +130,21 @@ TEST(ListWriterText, LooksLikeThis) {
   EXPECT_EQ(write(TensorView(std::span<const bool>(flags), {2})), "[true,false]");
   EXPECT_EQ(write(std::vector<std::int8_t>{-128}, {}), "-128");
   EXPECT_EQ(write(std::vector<std::int32_t>{1, 2, 3, 4, 5, 6}, {1, 2, 3}), "[[[1,2,3],[4,5,6]]]");
+}
+
+// 7.038531e-26 is the shortest text of a float, but through double it becomes the float's neighbour.
+TEST(ListWriterText, FloatsSurviveReadersThatGoThroughDouble) {
+  const float known = std::strtof("7.038531e-26", nullptr);
+  EXPECT_NE(static_cast<float>(7.038531e-26), known);
+  EXPECT_EQ(read_as(DType::float32, "[7.038531e-26]").bytes, bytes_of(std::vector<float>{known}));
+  std::vector<float> elements = samples<float>();
+  elements.push_back(known);
+  for (const float element : elements) {
+    if (!std::isfinite(element)) continue;
+    const std::string text = write(std::vector<float>{element}, {});
+    EXPECT_EQ(static_cast<float>(std::strtod(text.c_str(), nullptr)), element) << text;
+    EXPECT_EQ(std::strtof(text.c_str(), nullptr), element) << text;
+  }
 }
 
 TEST(ListWriterText, StringsAreEscaped) {
