@@ -26,10 +26,13 @@ using tensorwire::Tensor;
 
 namespace {
 
+constexpr const char* kStandardInput = "/dev/stdin";
+
 Error problem(std::string sentence) { return {ErrorCode::bad_message, std::move(sentence), {}}; }
 
 Error in_file(const std::string& path, const Error& error) {
-  const std::string place = error.at.empty() ? "" : " (at " + error.at + ")";
+  const bool said = error.at.empty() || error.message.find(error.at) != std::string::npos;
+  const std::string place = said ? "" : " (at " + error.at + ")";
   return {error.code, path + ": " + error.message + place, {}};
 }
 
@@ -74,6 +77,7 @@ Result<std::vector<std::string>> files_of_glob(const std::string& pattern) {
 }
 
 Result<std::vector<std::string>> paths_of(const std::string& argument, bool any_file) {
+  if (argument == "-") return std::vector<std::string>{kStandardInput};
   std::error_code error;
   if (fs::is_directory(argument, error)) return files_of_folder(argument, any_file);
   if (fs::exists(argument, error)) return std::vector<std::string>{argument};
@@ -294,7 +298,7 @@ Result<std::uint64_t> load(const Input& input, const InputSettings& settings, te
     loaded = load_npy(input, *file, call);
   } else if (is_image(extension)) {
     loaded = load_image(input, std::move(file).value(), call);
-  } else if (extension == ".json") {
+  } else if (extension == ".json" || (input.path == kStandardInput && settings.dtype.empty())) {
     loaded = load_json(input, *file, settings, call);
   } else if (!settings.dtype.empty()) {
     loaded = load_bytes(input, std::move(file).value(), settings, call);

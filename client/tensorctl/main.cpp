@@ -19,7 +19,8 @@ using tensorwire::TensorEncoding;
 constexpr const char* kDescription = "Sends tensors and images to a tensord and shows what it answers.";
 constexpr const char* kFooter =
     R"(Files: .npy, .png, .jpg, .json (a request, or a data list), anything else as raw bytes with --dtype and --shape.
-A folder stands for the files in it, a quoted glob for its matches, NAME=FILE gives the tensor that name.
+A folder stands for the files in it, a quoted glob for its matches, - for JSON (with --dtype: bytes) on standard input;
+NAME=FILE gives the tensor that name. --connect, --timeout and --token-file may stand before or behind the command.
 
 Examples:
   tensorctl ping

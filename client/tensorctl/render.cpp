@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kWhole = 64;      // elements up to which a tensor is printed whole
 constexpr std::size_t kBeginning = 8;   // elements shown of a larger one
-constexpr std::size_t kInline = 60;     // characters up to which a JSON value stays on its member's line
+constexpr std::size_t kCell = 100;      // characters that a table's cell may have
 constexpr std::size_t kMaxNested = 12;  // levels that are laid out; what is deeper stays on one line
 
 std::string number(double value) {
@@ -107,6 +107,13 @@ std::string padded(const std::string& text, std::size_t width) {
   return text + std::string(width > text.size() ? width - text.size() : 0, ' ');
 }
 
+// Enough for the eye; --json has every digit.
+std::string six_digits(double value) {
+  std::array<char, 40> text{};
+  std::snprintf(text.data(), text.size(), "%.6g", value);
+  return text.data();
+}
+
 // Text as it may be shown on a terminal: strings unquoted where nothing in them could be mistaken or acted upon.
 std::string inline_text(const Json& json) {
   if (const auto text = json.as_string()) {
@@ -115,7 +122,19 @@ std::string inline_text(const Json& json) {
     });
     if (plain) return std::string(*text);
   }
+  if (const double* value = std::get_if<double>(&json.value())) return six_digits(*value);
   return json.dump();
+}
+
+// An array of scalars as a line of text; numbers keep their brackets, as a shape has them.
+std::string line_text(const Json& json) {
+  const Json::Array* items = json.as_array();
+  const auto is_text = [](const Json& item) { return item.as_string().has_value(); };
+  if (items == nullptr || items->empty() || !std::all_of(items->begin(), items->end(), is_text))
+    return inline_text(json);
+  std::string out;
+  for (const Json& item : *items) out.append(out.empty() ? "" : ", ").append(inline_text(item));
+  return out;
 }
 
 bool is_table(const Json& json) {
@@ -125,7 +144,7 @@ bool is_table(const Json& json) {
     const Json::Object* members = row.as_object();
     return members != nullptr && !members->empty() && members->size() <= 20 &&
            std::all_of(members->begin(), members->end(),
-                       [](const Json::Member& member) { return inline_text(member.second).size() <= kInline; });
+                       [](const Json::Member& member) { return inline_text(member.second).size() <= kCell; });
   });
 }
 
@@ -163,7 +182,7 @@ std::string render_table(const Json::Array& rows, std::size_t indent) {
 std::string render_member(const std::string& label, const Json& value, std::size_t width, std::size_t indent) {
   const std::string before = std::string(indent, ' ');
   const bool container = (value.as_object() != nullptr && !value.as_object()->empty()) || is_table(value);
-  if (!container || indent > 2 * kMaxNested) return before + padded(label, width) + "  " + inline_text(value) + "\n";
+  if (!container || indent > 2 * kMaxNested) return before + padded(label, width) + "  " + line_text(value) + "\n";
   return before + label + "\n" + render_json(value, indent + 2);
 }
 
