@@ -173,6 +173,8 @@ struct Nearest {
   std::size_t best = std::numeric_limits<std::size_t>::max();
 
   void consider(std::string candidate) {
+    const std::size_t longer = std::max(text.size(), candidate.size());
+    if (longer - std::min(text.size(), candidate.size()) >= best) return;  // so far apart at least
     const std::size_t far = distance(text, lower(candidate));
     if (far >= best) return;
     best = far;

@@ -12,6 +12,8 @@
 #include <limits>
 #include <new>
 
+#include "numbers.hpp"
+
 namespace tensorwire {
 namespace {
 
@@ -76,6 +78,12 @@ bool has_surrogate(std::string_view text) noexcept {
   return false;
 }
 
+template <class Integer>
+bool read_whole(std::string_view text, Integer& value) noexcept {
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return failure == std::errc() && end == text.data() + text.size();
+}
+
 // Builds the value from the parser's events. Returning false ends the parse; `error` then says why.
 class Builder {
  public:
@@ -83,12 +91,13 @@ class Builder {
 
   bool Null() { return add(Json()); }
   bool Bool(bool value) { return add(value); }
-  bool Int(int value) { return add(value); }
-  bool Uint(unsigned value) { return add(std::uint64_t{value}); }
-  bool Int64(std::int64_t value) { return add(value); }
-  bool Uint64(std::uint64_t value) { return add(value); }
-  bool Double(double value) { return add(value); }
-  bool RawNumber(const char*, rapidjson::SizeType, bool) { return false; }  // only for a flag that is not set
+  // All numbers come as text (see kFlags).
+  bool RawNumber(const char* text, rapidjson::SizeType length, bool) { return add_number({text, length}); }
+  bool Int(int) { return false; }
+  bool Uint(unsigned) { return false; }
+  bool Int64(std::int64_t) { return false; }
+  bool Uint64(std::uint64_t) { return false; }
+  bool Double(double) { return false; }
   bool String(const char* text, rapidjson::SizeType length, bool) {
     const std::string_view view(text, length);
     return well_formed(view) && add(view);
@@ -125,6 +134,18 @@ class Builder {
       std::get<Json::Object>(open_.back().value).emplace_back(std::move(open_.back().key), std::move(value));
     }
     return true;
+  }
+
+  // The narrowest of int64, uint64 and double that holds the number.
+  bool add_number(std::string_view text) {
+    std::int64_t integer = 0;
+    std::uint64_t natural = 0;
+    double real = 0;
+    if (read_whole(text, integer)) return add(integer);
+    if (read_whole(text, natural)) return add(natural);
+    if (parse_float(text, real) == Fit::ok) return add(real);
+    error = Error{ErrorCode::bad_json, "a number is beyond the range of float64", pointer()};
+    return false;
   }
 
   bool open(const Json& empty) {
@@ -180,8 +201,9 @@ Error syntax_error(std::string_view text, std::size_t at, std::string_view reaso
 }
 
 Result<Json> parse_throwing(std::string_view text, std::size_t max_depth) {
+  // Numbers as text: RapidJSON's own full-precision reading has undefined behaviour on texts such as "0e140".
   constexpr unsigned kFlags =
-      rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
+      rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag | rapidjson::kParseValidateEncodingFlag;
   rapidjson::MemoryStream stream(text.data(), text.size());
   rapidjson::GenericReader<rapidjson::UTF8<>, rapidjson::UTF8<>, ThrowingAllocator> reader;
   Builder builder(max_depth);

@@ -60,6 +60,9 @@ TEST(JsonParse, KeepsIntegersExactOverBothRanges) {
   EXPECT_EQ(read("18446744073709551616").as_uint(), std::nullopt);
   EXPECT_EQ(read("18446744073709551616").as_double(), 0x1p64);
   EXPECT_EQ(read("9007199254740993").as_int(), 9007199254740993);
+  EXPECT_EQ(read("-0").as_int(), 0);
+  EXPECT_EQ(read("-9223372036854775809").as_double(), -0x1p63);
+  EXPECT_EQ(read("-9223372036854775809").value().index(), read("1.5").value().index());  // a double, not wrapped
 }
 
 TEST(JsonParse, RoundsFractionsToTheNearestDouble) {
@@ -69,6 +72,9 @@ TEST(JsonParse, RoundsFractionsToTheNearestDouble) {
   EXPECT_EQ(read("9007199254740993.0").as_double(), 9007199254740992.0);
   EXPECT_EQ(read("9007199254740993.00000000000000000001").as_double(), 9007199254740994.0);
   EXPECT_EQ(read("1e-400").as_double(), 0.0);
+  EXPECT_EQ(read("0e140").as_double(), 0.0);
+  EXPECT_EQ(read("0." + std::string(1000, '0') + "1").as_double(), 0.0);
+  EXPECT_EQ(read("123456789012345678901234567890e-10").as_double(), 12345678901234567890.123456789);
 }
 
 TEST(JsonParse, RefusesWhatIsNoJson) {
