@@ -183,7 +183,8 @@ struct Nearest {
 };
 
 std::string nearest_name(std::string_view text) {
-  Nearest nearest{lower(text.substr(0, kMaxShown)), {}};
+  constexpr std::size_t kLongest = 24;  // no name is longer, and a long text must not cost long
+  Nearest nearest{lower(text.substr(0, kLongest)), {}};
   for (const std::string_view prefix : {"", "torch.", "tf.", "TYPE_", "DT_"}) {
     for (const auto& entry : kInfos) {
       const bool capital = prefix.ends_with('_');
