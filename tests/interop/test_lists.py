@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 import pytest
-from harness import DTYPES, NUMPY_NAMES, ROOT, call, framed, numpy_dtype, recv_frame, tensor, to_array
+from harness import DTYPES, NUMPY_NAMES, ROOT, Daemon, call, framed, numpy_dtype, recv_frame, tensor, to_array
 
 SEED = 20240917
 INTEGERS = [n for n in DTYPES if np.dtype(numpy_dtype(n)).kind in "iu" and n not in NUMPY_NAMES]
@@ -342,3 +342,20 @@ def test_json_errors_inside_a_list_are_bad_json(sock):
             reply = ask(sock, text, dtype)
             assert reply["status"] == "error" and reply["error"]["code"] == "bad_json", (text, reply)
     assert ask(sock, "[1]")["tensors"][0]["data"] == [1]
+
+
+@pytest.mark.parametrize("name", ["float32", "int32"])
+def test_a_list_of_100_megabytes_needs_its_tensor_and_little_more(name):
+    rng = np.random.default_rng(SEED)
+    values = rng.standard_normal(50_000).astype("f4") if name == "float32" else rng.integers(-(2**31), 2**31, 80_000)
+    part = json.dumps(values.tolist())[1:-1].encode()
+    repeats = 100_000_000 // len(part) + 1
+    body = b'{"handler":"discard","dtype":"%s","data":[%s]}' % (name.encode(), b", ".join([part] * repeats))
+    with Daemon() as fresh, fresh.connect() as sock:
+        call(sock, {"handler": "info"})
+        before = fresh.rss()
+        fresh.reset_peak()
+        sock.sendall(framed(body))
+        nbytes = recv_frame(sock)["result"]["nbytes"]
+        assert nbytes == 4 * len(values) * repeats
+        assert fresh.peak() - before <= nbytes + (16 << 20)
