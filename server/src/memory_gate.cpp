@@ -15,7 +15,7 @@ bool MemoryGate::may_begin(Clock::time_point since, Clock::time_point now) const
 }
 
 bool MemoryGate::may_go_on(Turn& turn, std::uint64_t lacking) {
-  if (turn.held || !pressed()) return true;
+  if (turn.held || !crowded()) return true;
   const std::uint64_t bytes = lacking / 4 * 3;  // base64
   const std::scoped_lock lock(mutex_);
   if (turns_ > 0 && budget_->used() + reserved_ + bytes > budget_->limit() / 100 * 95) return false;

@@ -17,12 +17,14 @@ struct Turn {
   std::uint64_t reserved = 0;
 };
 
-//            0 % ───────────── 80 % ──────────────── 95 % ────── 100 %
-// begin a message:   at once    when below again, or after kPatience without any message of anyone completed
-// go on with one:    at once    with a turn: one always, more as long as what they lack fits below 95 %
+//                     0 % ────────── 50 % ────────────── 80 % ──────────── 95 % ──── 100 %
+// begin a message:       at once        at once              when below again, or after kPatience in which
+//                                                            no message of anyone was completed
+// go on with one:        at once        with a turn: one always, more as long as what they lack fits below 95 %
 //
-// Without turns, a hundred half-received tensors would fill the memory and none of them could ever be completed.
-// What does not fit in the end is refused by the pool that allocates it. Thread-safe.
+// Without turns, a hundred half-received tensors would fill the memory and none of them could ever be completed; half
+// of it is left for those whose turn it is. What does not fit in the end is refused by the pool that allocates it.
+// Thread-safe.
 class MemoryGate {
  public:
   using Clock = std::chrono::steady_clock;
@@ -30,6 +32,7 @@ class MemoryGate {
 
   explicit MemoryGate(std::shared_ptr<const tensorwire::MemoryBudget> budget) : budget_(std::move(budget)) {}
 
+  [[nodiscard]] bool crowded() const noexcept { return budget_->used() > budget_->limit() / 2; }
   [[nodiscard]] bool pressed() const noexcept { return budget_->used() > budget_->limit() / 10 * 8; }
   // Whether a connection that waits since `since` (or asks for the first time) may begin a message.
   [[nodiscard]] bool may_begin(Clock::time_point since, Clock::time_point now) const noexcept;

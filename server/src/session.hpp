@@ -62,6 +62,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   // session_input.cpp: from bytes to handlers
   bool may_take_message() const;
   bool may_read(Clock::time_point now);
+  bool has_memory(Clock::time_point now);
   void consume(std::string_view input);
   bool begin(unsigned char first);
   void refuse_http();
@@ -84,6 +85,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   void flush();
   void await_writable();
   bool watch_input(Clock::time_point now);
+  void watch_turn(Clock::time_point now);
   void watch_output(Clock::time_point now);
   void watch_idle(Clock::time_point now);
   void cut_because(Counters::Count& counter, const char* event, const std::string& why);
@@ -123,6 +125,9 @@ class Session final : public std::enable_shared_from_this<Session> {
   Clock::time_point write_progress_;
   Clock::time_point wait_began_;
   Clock::time_point linger_until_;
+  Clock::time_point turn_checked_{};
+  Clock::time_point no_turn_before_{};
+  std::uint64_t turn_bytes_ = 0;
   std::uint64_t write_mark_ = 0;
 };
 

@@ -52,20 +52,25 @@ bool Session::may_read(Clock::time_point now) {
     waiting_for_memory_ = false;
     return false;
   }
-  const bool inside = reader_ && reader_->in_message();
-  if (!waiting_for_memory_) wait_began_ = now;
-  const bool room = inside ? core_.gate.may_go_on(turn_, reader_->missing_bytes())
-                           : core_.gate.may_begin(wait_began_, waiting_for_memory_ ? Clock::now() : now);
-  if (!room && !waiting_for_memory_) {
+  const bool waited = std::exchange(waiting_for_memory_, false);
+  if (!core_.gate.crowded()) return true;
+  if (!waited) wait_began_ = now;
+  if (has_memory(waited ? Clock::now() : now)) return true;
+  if (!waited) {
     Counters::add(core_.counters.memory_waits);
     if (core_.log.permits(Flood::memory, 1)) {
       core_.log.write(Flood::memory, LogLevel::warning, "memory_short",
-                      "more than 80 % of --memory is in use; connections wait for their turn");
+                      "more than half of --memory is in use; senders wait for their turn");
     }
   }
-  waiting_for_memory_ = !room;
-  if (!room) io_.watch_closely();
-  return room;
+  waiting_for_memory_ = true;
+  io_.watch_closely();
+  return false;
+}
+
+bool Session::has_memory(Clock::time_point now) {
+  if (!reader_ || !reader_->in_message()) return core_.gate.may_begin(wait_began_, now);
+  return (turn_.held || now >= no_turn_before_) && core_.gate.may_go_on(turn_, reader_->missing_bytes());
 }
 
 // Takes message after message out of the input; what cannot be taken yet is kept.

@@ -14,8 +14,9 @@ namespace asio = boost::asio;
 constexpr std::uint64_t kPatientBytes = 1U << 20;
 // Reading so little in a whole write timeout is not reading.
 constexpr std::uint64_t kLeastRead = 16U << 10;
-// A turn under memory pressure goes to another connection when its sender has nothing for so long.
-constexpr std::chrono::milliseconds kTurnStall{500};
+// A turn under memory pressure goes to other connections when its sender brings less than this in that time.
+constexpr std::chrono::milliseconds kTurnTime{500};
+constexpr std::uint64_t kTurnBytes = 256U << 10;
 
 std::string milliseconds_text(std::chrono::milliseconds time) { return std::to_string(time.count()) + " ms"; }
 
@@ -110,7 +111,7 @@ bool Session::tick(Clock::time_point now) {
 
 // Memory waits, stalled turns, and messages that do not come on.
 bool Session::watch_input(Clock::time_point now) {
-  if (turn_.held && now - progress_ > kTurnStall) core_.gate.give_back(turn_);
+  watch_turn(now);
   if (waiting_for_memory_) {
     wakeup_.wake();
     return true;
@@ -129,6 +130,20 @@ bool Session::watch_input(Clock::time_point now) {
                     std::to_string(bytes) + " bytes (--read-timeout)");
   }
   return false;
+}
+
+// Whoever holds a turn must use it.
+void Session::watch_turn(Clock::time_point now) {
+  if (!turn_.held || now - turn_checked_ < kTurnTime) return;
+  const std::uint64_t bytes = reader_->message_bytes();
+  if (turn_checked_ != Clock::time_point() && bytes < turn_bytes_ + kTurnBytes) {
+    core_.gate.give_back(turn_);
+    no_turn_before_ = now + kTurnTime;
+    turn_checked_ = {};
+    return;
+  }
+  turn_checked_ = now;
+  turn_bytes_ = bytes;
 }
 
 void Session::watch_output(Clock::time_point now) {
