@@ -104,6 +104,7 @@ tensord is running on 127.0.0.1:$port (pid $(cat "$state/pid")). Try:
 
   $build/client/tensorctl --connect 127.0.0.1:$port info
   $build/client/tensorctl --connect 127.0.0.1:$port call stats $state/picture.png
+  echo '[[1, 2], [3, 4]]' | $build/client/tensorctl --connect 127.0.0.1:$port call stats -
   $build/client/tensorctl --connect 127.0.0.1:$port send $state/picture.* --handler save --param overwrite=true   # then: ls $state/saved
   /usr/bin/python3 client/examples/send_tensor.py $port                 # change it: any shape, any dtype
   $build/client/tensorctl --connect 127.0.0.1:$port call echo $state/picture.png -o pixels.npy
