@@ -22,7 +22,7 @@ constexpr std::size_t kAlignment = 64;
 constexpr std::size_t kSmallBlock = 32U << 10;
 // From here on a block is a mapping of its own, whose pages cost nothing until they are written.
 constexpr std::size_t kMappedBlock = 128U << 10;
-// The step in which blocks above the small ones are sized and charged.
+// The step in which blocks above the small ones are sized and larger ones charged.
 constexpr std::size_t kGranule = 64U << 10;
 // Where much was announced and little has arrived, the block has one of these sizes; only who has sent more than the
 // last of them gets a block for all that he announced, whose first page may be a huge one.
@@ -58,6 +58,7 @@ std::size_t block_size(std::size_t n) noexcept {
 // What `size` valid bytes are charged as: about what they make resident.
 std::size_t charge_for(std::size_t size, std::size_t capacity) noexcept {
   if (capacity <= kSmallBlock) return size;
+  if (capacity <= kGranule) return round_up(size, kPage);
   return round_up(size, capacity < kHugeBlock ? kGranule : kHugePage);
 }
 

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <random>
 #include <thread>
@@ -37,6 +39,25 @@ std::size_t resident(const Buffer& buffer) {
   return page *
          static_cast<std::size_t>(std::count_if(pages.begin(), pages.end(), [](auto p) { return (p & 1) != 0; }));
 }
+
+// While it lives, the process can map only so many bytes more.
+class AddressSpaceLimit {
+ public:
+  explicit AddressSpaceLimit(std::size_t more) {
+    std::size_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    getrlimit(RLIMIT_AS, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + more;
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  AddressSpaceLimit(const AddressSpaceLimit&) = delete;
+  AddressSpaceLimit& operator=(const AddressSpaceLimit&) = delete;
+  ~AddressSpaceLimit() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_{};
+};
 
 // Appends a pattern in pieces as a receiver does, then checks it.
 void grow_in_pieces(std::size_t total, std::size_t piece, std::size_t expected) {
@@ -158,6 +179,10 @@ TEST(BufferPool, ChargesWhatHasArrivedAndReleasesIt) {
   const auto pool = pool_with(budget);
   auto small = pool->allocate(100).value();
   EXPECT_EQ(budget->used(), 100U);
+  auto started = pool->empty_buffer();
+  ASSERT_TRUE(started.resize(2 * kKiB, kGiB).ok());
+  EXPECT_EQ(budget->used(), 100U + 4 * kKiB);
+  started.reset();
   auto growing = pool->empty_buffer();
   ASSERT_TRUE(growing.resize(100 * kKiB, kGiB).ok());
   EXPECT_EQ(budget->used(), 100U + 128 * kKiB);
@@ -283,6 +308,41 @@ TEST(BufferPool, WarmBlocksOfSlowSendersAreCooledDown) {
     in_memory += resident(buffer);
   }
   EXPECT_LE(in_memory, budget->used() + budget->limit() / 8);
+}
+
+TEST(BufferPool, CooledBlocksAreForgottenWhenTheyAreGivenBack) {
+  const auto budget = std::make_shared<MemoryBudget>(256 * kMiB);
+  const auto pool = pool_with(budget);
+  filled(*pool, 20 * kMiB).reset();
+  for (int i = 0; i < 100; ++i) {
+    auto buffer = pool->empty_buffer();
+    ASSERT_TRUE(buffer.resize(2 * kMiB, 20 * kMiB).ok());
+    Buffer moved = std::move(buffer);
+  }
+  EXPECT_EQ(pool->retained(), 20 * kMiB);
+}
+
+// A limit on the address space stands for a machine without memory.
+TEST(BufferPool, AnswersOverloadedWhenTheSystemHasNoMemory) {
+  const auto budget = std::make_shared<MemoryBudget>(4 * kGiB);
+  const auto pool = pool_with(budget);
+  auto buffer = filled(*pool, 8 * kMiB);
+  const AddressSpaceLimit limit(64 * kMiB);
+  const auto refused = buffer.resize(256 * kMiB);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::overloaded);
+  EXPECT_EQ(refused.error().message, "the system has no memory for a buffer of 268435456 bytes");
+  EXPECT_EQ(budget->used(), 8 * kMiB);
+  EXPECT_EQ(buffer.size(), 8 * kMiB);
+  EXPECT_EQ(buffer.data()[8 * kMiB - 1], std::byte{0x5A});
+  EXPECT_TRUE(buffer.resize(9 * kMiB, 256 * kMiB).ok()) << "what has arrived still fits, if not what is announced";
+}
+
+TEST(BufferPool, KeptBlocksAreGivenBackWhenTheSystemHasNoMemory) {
+  const auto pool = pool_with(nullptr);
+  filled(*pool, 100 * kMiB).reset();
+  const AddressSpaceLimit limit(8 * kMiB);
+  EXPECT_TRUE(pool->allocate(30 * kMiB).ok());
 }
 
 TEST(BufferPool, IsSharedByThreads) {
