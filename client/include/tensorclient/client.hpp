@@ -45,11 +45,14 @@ class Client {
 
   // Pipelining: submit() up to Options::window requests, take their replies in the same order with next():
   //
-  //   while (there is work or !client.in_flight() == 0) { while (work && !client.window_full()) submit;
-  //   use(client.next()); }
+  //   while (!work.empty() || client.in_flight() > 0) {
+  //     while (!work.empty() && !client.window_full()) client.submit(work.take()).value();
+  //     use(client.next());
+  //   }
   //
-  // submit() has encoded all of the call when it returns. Small requests are gathered and sent together, at the latest
-  // by the next next(), flush() or call(). `invalid` when the window is full: take a reply first.
+  // submit() has encoded all of the call when it returns; what it borrowed is free again. Small requests are gathered
+  // and sent together, at the latest by the next next(), flush() or call(). Its own failures are those before anything
+  // was sent (`invalid`, also for a full window; `connect_failed`); every later one is told by next().
   [[nodiscard]] Outcome<void> submit(const Call& call);
   // The reply to the oldest submitted request not yet taken; waits for it. `invalid` when there is none.
   [[nodiscard]] Outcome<Reply> next();
