@@ -50,6 +50,15 @@ bool read_number(const std::string& text, SkeletonHandler::Scalar& out) {
   }
   return out.kind != Kind::number || std::isfinite(out.number);
 }
+// Whether RapidJSON takes a number outside of `data`: it refuses some with huge exponents, 0e400 among them. (In
+// whole-message mode it has seen another exponent.)
+bool rapidjson_takes(const std::string& number) {
+  rapidjson::StringStream stream(number.c_str());
+  rapidjson::BaseReaderHandler<> ignore;
+  rapidjson::Reader reader;
+  return !reader.Parse<rapidjson::kParseNumbersAsStringsFlag>(stream, ignore).IsError();
+}
+
 }  // namespace
 
 void SkeletonHandler::begin(const char* const* cursor, const char* head) {
@@ -85,7 +94,8 @@ bool SkeletonHandler::RawNumber(const char* text, rapidjson::SizeType length, bo
   if (in_data()) return value({.kind = Scalar::Kind::number});  // the list's own reader looks at the text
   const std::string number = pool_ ? std::string(text_.substr(offset(), length)) : std::string(text, length);
   Scalar scalar;
-  if (read_number(number, scalar)) return value(scalar);
+  const bool taken = !pool_ || rapidjson_takes(number);
+  if (taken && read_number(number, scalar)) return value(scalar);
   json_fault_ = "a number is too big for a double";
   return false;
 }
