@@ -92,15 +92,13 @@ PYTHON
   /usr/bin/python3 client/examples/send_image.py "$state/picture.png" "$port"
   say "a JPEG from Python (client/examples/send_image.py)"
   /usr/bin/python3 client/examples/send_image.py "$state/picture.jpg" "$port"
-  say "what tensord logged ($state/log)"
-  tail -n 8 "$state/log"
 }
 
 what_next() {
   local port=$1
   cat <<TEXT
 
-tensord is running on 127.0.0.1:$port (pid $(cat "$state/pid")). Try:
+tensord is running on 127.0.0.1:$port (pid $(cat "$state/pid"), log $state/log). Try:
 
   $build/client/tensorctl --connect 127.0.0.1:$port info
   $build/client/tensorctl --connect 127.0.0.1:$port call stats $state/picture.png
