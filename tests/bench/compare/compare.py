@@ -65,6 +65,23 @@ def server_cpu(result, size):
     return result["server_cpu_seconds"] / (result["all_messages"] * size / 1e9)
 
 
+def total_cpu(result, size):
+    """The same of both sides: what the kernel does for a loopback connection is charged to either of them by chance."""
+    return server_cpu(result, size) + result["cpu_seconds"] / (result["all_messages"] * size / 1e9)
+
+
+CPU = {"receiver's CPU-seconds per GB": server_cpu, "both sides' CPU-seconds per GB": total_cpu}
+
+
+def cpu_rows(size, peer, goals):
+    return [Row("cpu", f"{what}, {size_name(size)}", peer, "s/GB", goal, False) for what, goal in zip(CPU, goals)]
+
+
+def add_cpu(row, a, b, size):
+    measure = CPU[row.what.rsplit(",", 1)[0]]
+    row.add(measure(a, size), measure(b, size))
+
+
 def size_name(size):
     return f"{size // MIB} MiB" if size >= MIB else f"{size} bytes"
 
@@ -109,16 +126,14 @@ class Comparison:
             for name, label, settings, goal in peers:
                 rows = [Row("goodput", f"goodput, {size_name(size)} float32", label, "GB/s", goal(size), True)]
                 if name == "bare":
-                    rows.append(Row("cpu", f"receiver's CPU-seconds per GB, {size_name(size)}", label, "s/GB",
-                                    1.25, False))
+                    rows += cpu_rows(size, label, (1.25, None))
                 self.pair_up(rows, lambda size=size: self.peers.drive("tensord", bytes=size, window=8),
                              lambda: self.peers.drive(name, bytes=size, **settings),
                              lambda row, a, b: self.take_goodput(row, a, b, size, label))
 
     def take_goodput(self, row, a, b, size, label):
         if row.group == "cpu":
-            row.add(server_cpu(a, size), server_cpu(b, size))
-            return
+            return add_cpu(row, a, b, size)
         row.add(rate(a, size) / 1e9, rate(b, size) / 1e9)
         self.note_figure("goodput", "tensord", size, rate(a, size) / 1e9)
         self.note_figure("goodput", label, size, rate(b, size) / 1e9)
@@ -127,13 +142,19 @@ class Comparison:
         def bare():
             return self.peers.drive("bare", bytes=16 * MIB, window=8)
 
-        row = Row("noise", "noise: bare sockets, 16 MiB", "themselves", "GB/s", None, True)
-        self.pair_up([row], bare, bare, lambda row, a, b: row.add(rate(a, 16 * MIB) / 1e9, rate(b, 16 * MIB) / 1e9))
+        def take(row, a, b):
+            if row.group == "cpu":
+                return add_cpu(row, a, b, 16 * MIB)
+            row.add(rate(a, 16 * MIB) / 1e9, rate(b, 16 * MIB) / 1e9)
+
+        rows = [Row("noise", "bare sockets, 16 MiB", "themselves (noise)", "GB/s", None, True),
+                *cpu_rows(16 * MIB, "bare, of bare (noise)", (None, None))]
+        self.pair_up(rows, bare, bare, take)
 
         def ping():
             return self.peers.drive("bare", bytes=64, echo=True)
 
-        row = Row("noise", "noise: bare round trip, p50", "themselves", "µs", None, False)
+        row = Row("noise", "round trip of 64 bytes by bare sockets, p50", "themselves (noise)", "µs", None, False)
         self.pair_up([row], ping, ping, lambda row, a, b: row.add(a["p50_us"], b["p50_us"]))
 
     def latency(self):
