@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -48,6 +49,13 @@ def tensord_binary():
     return build_file("TENSORD_BIN", "server/tensord")
 
 
+@functools.lru_cache(None)
+def is_sanitized():
+    """Whether the daemon is built with a sanitizer, whose own memory hides how much the daemon takes."""
+    program = pathlib.Path(tensord_binary()).read_bytes()
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 def tensorctl_binary():
     return build_file("TENSORCTL_BIN", "client/tensorctl")
 
@@ -80,8 +88,14 @@ class Daemon:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TENSORD_") or k == "TENSORD_CPU"}
         environment.update(env or {})
         with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                            env=environment, preexec_fn=preexec_fn)
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                preexec_fn=preexec_fn,
+            )
         try:
             self.port = wait_until(self._read_port, STARTUP_SECONDS, "tensord listening")
         except BaseException:

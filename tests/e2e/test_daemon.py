@@ -17,7 +17,9 @@ X = np.arange(3, dtype=np.int32)
 def run(*arguments, env=None):
     """Runs tensord to its end, which must come at once."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("TENSORD_")} | (env or {})
-    return subprocess.run([tensord_binary(), *map(str, arguments)], capture_output=True, text=True, timeout=20, env=environment)
+    return subprocess.run(
+        [tensord_binary(), *map(str, arguments)], capture_output=True, text=True, timeout=20, env=environment
+    )
 
 
 def test_version_and_help_fit_a_screen():
@@ -91,7 +93,9 @@ def test_variables_and_file_set_what_flags_do_not(tmp_path):
 
 def test_the_sample_configuration_is_taken_as_it_is(tmp_path):
     sample = (ROOT / "server" / "tensord.toml").read_text()
-    kept = "\n".join(line for line in sample.splitlines() if not re.match(r"\s*(listen|save-dir|token-file|port-file)\b", line))
+    kept = "\n".join(
+        line for line in sample.splitlines() if not re.match(r"\s*(listen|save-dir|token-file|port-file)\b", line)
+    )
     (tmp_path / "tensord.toml").write_text(kept)
     with Daemon("--config", tmp_path / "tensord.toml") as daemon, daemon.connect() as sock:
         assert call(sock, {"handler": "echo", **tensor(X)})["status"] == "ok"
@@ -104,7 +108,9 @@ def test_the_default_handler_gets_what_names_none():
 
 def test_info_tells_what_there_is(daemon):
     info = daemon.info()
-    assert {"echo", "stats", "discard", "save", "record", "info"} <= {h["name"] if isinstance(h, dict) else h for h in info["handlers"]}
+    assert {"echo", "stats", "discard", "save", "record", "info"} <= {
+        h["name"] if isinstance(h, dict) else h for h in info["handlers"]
+    }
     assert "bfloat16" in json.dumps(info["dtypes"]) and info["limits"]["max_frame"] == 256 << 20
     before = info["counters"]
     with daemon.connect() as sock:
@@ -117,7 +123,7 @@ def test_info_tells_what_there_is(daemon):
 def test_the_log_as_json_is_one_object_a_line():
     with Daemon("--log-format", "json") as daemon:
         with daemon.connect() as sock:
-            call(sock, {"handler": "quote\" and \n newline", "data": [1]})
+            call(sock, {"handler": 'quote" and \n newline', "data": [1]})
             call(sock, tensor(X))
         daemon.stop()
         events = [json.loads(line) for line in daemon.log().splitlines()]

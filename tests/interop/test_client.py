@@ -71,19 +71,49 @@ def test_floats_that_json_has_no_number_for(client, send_as, encoding):
 
 
 def test_what_python_itself_has_becomes_the_dtype_that_holds_it(client):
-    reply = client.call("echo", a=[[1, 2], [3, 4]], b=2.5, c=True, d=[2**64 - 1, 0], e=range(3), f=[1, 2.5], g=1 + 2j,
-                        h=["Katze", "é😀\0"], i="one", j=np.float32(7))
-    assert reply.dtypes == {"a": "int64", "b": "float64", "c": "bool", "d": "uint64", "e": "int64", "f": "float64",
-                            "g": "complex128", "h": "string", "i": "string", "j": "float32"}
+    reply = client.call(
+        "echo",
+        a=[[1, 2], [3, 4]],
+        b=2.5,
+        c=True,
+        d=[2**64 - 1, 0],
+        e=range(3),
+        f=[1, 2.5],
+        g=1 + 2j,
+        h=["Katze", "é😀\0"],
+        i="one",
+        j=np.float32(7),
+    )
+    assert reply.dtypes == {
+        "a": "int64",
+        "b": "float64",
+        "c": "bool",
+        "d": "uint64",
+        "e": "int64",
+        "f": "float64",
+        "g": "complex128",
+        "h": "string",
+        "i": "string",
+        "j": "float32",
+    }
     assert reply["a"].tolist() == [[1, 2], [3, 4]] and reply["d"].tolist() == [2**64 - 1, 0]
     assert reply["h"].tolist() == ["Katze", "é😀\0"] and reply["i"].shape == () and reply["i"].item() == "one"
 
 
-@pytest.mark.parametrize("value, hint", [
-    ([2**53 + 1, 0.5], "fits no dtype"), ([2**63, -1], "fits no dtype"), (2**64, "fits no dtype"), ([[1], [1, 2]], "rows"),
-    (b"not an image", "frombuffer"), (object(), "no tensor"), (np.zeros(2, "M8[s]"), "datetime64"),
-    (np.zeros(2, "i4,f4"), "no tensor of this protocol"), ([1, None], "no tensor of this protocol"),
-])
+@pytest.mark.parametrize(
+    "value, hint",
+    [
+        ([2**53 + 1, 0.5], "fits no dtype"),
+        ([2**63, -1], "fits no dtype"),
+        (2**64, "fits no dtype"),
+        ([[1], [1, 2]], "rows"),
+        (b"not an image", "frombuffer"),
+        (object(), "no tensor"),
+        (np.zeros(2, "M8[s]"), "datetime64"),
+        (np.zeros(2, "i4,f4"), "no tensor of this protocol"),
+        ([1, None], "no tensor of this protocol"),
+    ],
+)
 def test_what_cannot_be_sent_exactly_is_refused_before_it_is_sent(client, value, hint):
     with pytest.raises((TypeError, ValueError), match=hint):
         client.call("echo", x=value)
@@ -92,8 +122,15 @@ def test_what_cannot_be_sent_exactly_is_refused_before_it_is_sent(client, value,
 
 def test_arrays_in_any_layout(client):
     base = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
-    for array in (base.T, base[:, ::2], base[::-1], np.asfortranarray(base), base.astype(">i4"), base.astype(">i4").T,
-                  np.broadcast_to(np.float32(3), (2, 2))):
+    for array in (
+        base.T,
+        base[:, ::2],
+        base[::-1],
+        np.asfortranarray(base),
+        base.astype(">i4"),
+        base.astype(">i4").T,
+        np.broadcast_to(np.float32(3), (2, 2)),
+    ):
         for send_as in ("base64", "list"):
             back = client.call("echo", array, send_as=send_as).tensor
             assert np.array_equal(back, array) and back.dtype == array.dtype.newbyteorder("=")
@@ -124,22 +161,31 @@ def test_tensors_of_other_libraries_through_their_protocols(client):
 def test_torch_tensors_and_back(client):
     torch = pytest.importorskip("torch")
     tensors = {
-        "bf16": torch.randn(3, 4).to(torch.bfloat16), "turned": torch.arange(6).reshape(2, 3).t(),
-        "grad": torch.ones(2, requires_grad=True), "scalar": torch.tensor(2.5, dtype=torch.float16),
-        "conj": torch.tensor([1 + 2j]).conj(), "empty": torch.zeros(0, 3), "bf0": torch.tensor(1.0, dtype=torch.bfloat16),
+        "bf16": torch.randn(3, 4).to(torch.bfloat16),
+        "turned": torch.arange(6).reshape(2, 3).t(),
+        "grad": torch.ones(2, requires_grad=True),
+        "scalar": torch.tensor(2.5, dtype=torch.float16),
+        "conj": torch.tensor([1 + 2j]).conj(),
+        "empty": torch.zeros(0, 3),
+        "bf0": torch.tensor(1.0, dtype=torch.bfloat16),
     }
     for send_as in ("base64", "list"):
         reply = client.call("echo", send_as=send_as, **tensors)
         for key, tensor in tensors.items():
             assert reply.dtypes[key] == str(tensor.dtype).split(".")[1]
-            assert reply.to_torch(key).dtype == tensor.dtype and torch.equal(reply.to_torch(key), tensor.detach().resolve_conj())
+            assert reply.to_torch(key).dtype == tensor.dtype and torch.equal(
+                reply.to_torch(key), tensor.detach().resolve_conj()
+            )
 
 
 def test_torch_is_not_imported_for_those_who_do_not_use_it(tmp_path):
     import subprocess
     import sys
 
-    code = "import sys, tensorclient.encode as e; e.item_pieces('x', [1]); sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
+    code = (
+        "import sys, tensorclient.encode as e; e.item_pieces('x', [1]); "
+        "sys.exit('torch' in sys.modules or 'PIL' in sys.modules)"
+    )
     environment = {"PYTHONPATH": str(tensorclient.__path__[0]) + "/..", "PATH": "/usr/bin"}
     assert subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path).returncode == 0
 
@@ -151,8 +197,13 @@ def test_pillow_images_and_files(client, tmp_path):
     image.save(tmp_path / "x.png")
     file = io.BytesIO()
     image.save(file, "JPEG", quality=90)
-    reply = client.call("echo", img=image, path=tmp_path / "x.png", jpg=file.getvalue(),
-                        bgr=tensorclient.ImageFile(tmp_path / "x.png", pixel_format="bgr8"))
+    reply = client.call(
+        "echo",
+        img=image,
+        path=tmp_path / "x.png",
+        jpg=file.getvalue(),
+        bgr=tensorclient.ImageFile(tmp_path / "x.png", pixel_format="bgr8"),
+    )
     assert np.array_equal(reply["img"], pixels) and np.array_equal(reply["path"], pixels)
     assert np.array_equal(reply["bgr"], pixels[..., ::-1])
     assert np.array_equal(reply["jpg"], np.asarray(pillow.open(io.BytesIO(file.getvalue()))))
@@ -167,7 +218,10 @@ def test_an_image_in_a_reply_is_its_file(client):
     pixels = np.random.default_rng(1).integers(0, 256, (7, 5, 3), np.uint8)
     reply = client.call("echo", pixels, params={"format": "png"})
     assert list(reply.dtypes.values()) == ["image"] and reply.tensor.format == "png"
-    assert np.array_equal(np.asarray(reply.tensor), pixels) and pillow.open(io.BytesIO(reply.tensor.data)).size == (5, 7)
+    assert np.array_equal(np.asarray(reply.tensor), pixels) and pillow.open(io.BytesIO(reply.tensor.data)).size == (
+        5,
+        7,
+    )
 
 
 def test_params_info_and_names_that_are_keywords(client):
@@ -250,11 +304,17 @@ def test_receive_reads_what_the_raw_dialect_sends():
 @pytest.mark.parametrize("step", [1, 2, 3, 5, 8, 1000])
 def test_receive_finds_the_ends_of_messages_in_pieces_of_any_size(step):
     ours, theirs = socket.socketpair()
-    texts = ['{"id":"}{\\"\\\\","data":[[1],[2]],"dtype":"torch.int32","shape":[2,1]}', ' {"id":2} \n', '{"id":"\\u005c\\\\"}']
+    texts = [
+        '{"id":"}{\\"\\\\","data":[[1],[2]],"dtype":"torch.int32","shape":[2,1]}',
+        ' {"id":2} \n',
+        '{"id":"\\u005c\\\\"}',
+    ]
     stream = "".join(texts).encode()
     with ours, theirs:
-        thread = threading.Thread(target=lambda: [theirs.sendall(stream[i : i + step]) for i in range(0, len(stream), step)]
-                                  + [theirs.shutdown(socket.SHUT_WR)])
+        thread = threading.Thread(
+            target=lambda: [theirs.sendall(stream[i : i + step]) for i in range(0, len(stream), step)]
+            + [theirs.shutdown(socket.SHUT_WR)]
+        )
         thread.start()
         received = list(tensorclient.receive(ours))
         thread.join()
@@ -357,14 +417,27 @@ def test_a_refusal_while_the_request_is_still_being_sent():
                 client.call("x", a=np.zeros(16 << 20, np.uint8))
 
 
-@pytest.mark.parametrize("garbage, hint", [
-    (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is this a tensord"), (framed(b"[1]"), "JSON object"), (framed(b"{nope"), "read"),
-    (framed({"id": 99, "status": "ok"}), "99"), (framed({"id": 1, "status": "perhaps"}), "perhaps"),
-    (framed({"id": 1, "status": "ok", "tensors": [{"dtype": "float32", "shape": [2], "tensor": "AAAA"}]}), "8 bytes"),
-    (framed({"id": 1, "status": "ok", "tensors": [{"dtype": "flaot", "shape": [2], "tensor": "AAAA"}]}), "flaot"),
-    (framed({"id": 1, "status": "ok", "tensors": [{"dtype": "int8", "shape": [2], "data": [1, 2000]}]}), "tensor 0"),
-    (framed({"id": 1, "status": "ok", "tensors": [7]}), "tensor 0"), (struct.pack(">I", 100) + b"{", "ended before"),
-])
+@pytest.mark.parametrize(
+    "garbage, hint",
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is this a tensord"),
+        (framed(b"[1]"), "JSON object"),
+        (framed(b"{nope"), "read"),
+        (framed({"id": 99, "status": "ok"}), "99"),
+        (framed({"id": 1, "status": "perhaps"}), "perhaps"),
+        (
+            framed({"id": 1, "status": "ok", "tensors": [{"dtype": "float32", "shape": [2], "tensor": "AAAA"}]}),
+            "8 bytes",
+        ),
+        (framed({"id": 1, "status": "ok", "tensors": [{"dtype": "flaot", "shape": [2], "tensor": "AAAA"}]}), "flaot"),
+        (
+            framed({"id": 1, "status": "ok", "tensors": [{"dtype": "int8", "shape": [2], "data": [1, 2000]}]}),
+            "tensor 0",
+        ),
+        (framed({"id": 1, "status": "ok", "tensors": [7]}), "tensor 0"),
+        (struct.pack(">I", 100) + b"{", "ended before"),
+    ],
+)
 def test_what_is_no_reply_is_refused(garbage, hint):
     def serve(connection):
         recv_body(connection)
@@ -380,7 +453,12 @@ def test_long_payloads_are_cut_out_of_the_json_only_where_they_stand():
     text = tensorclient.encode.item_pieces("x", payload)
     item = b"".join(b"".join(p.pieces()) if hasattr(p, "pieces") else p for p in text)
     long = "A" * 10000
-    for result in (f'"{long}"', f'{{"tensor":"{long}"}}', f'{{"k":"\\\\\\"tensor\\":\\"{long}"}}', f'["{long}","tensor","{long}"]'):
+    for result in (
+        f'"{long}"',
+        f'{{"tensor":"{long}"}}',
+        f'{{"k":"\\\\\\"tensor\\":\\"{long}"}}',
+        f'["{long}","tensor","{long}"]',
+    ):
         body = b'{"id":1,"status":"ok","result":' + result.encode() + b',"tensors":[' + item + b"]}"
         reply = tensorclient.decode.parse_reply(body)
         assert reply.result == json.loads(result) and np.array_equal(reply["x"], payload)

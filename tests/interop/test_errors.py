@@ -47,7 +47,13 @@ def echo(**members):
 
 MESSAGE_ERRORS = {
     "wrong byte count": (echo(shape=[3, 3]), "size_mismatch", "/tensor", "[3,3]", "36", "16"),
-    "float64 as float32": (echo(tensor=base64.b64encode(bytes(32)).decode()), "size_mismatch", "/tensor", "float64", "32"),
+    "float64 as float32": (
+        echo(tensor=base64.b64encode(bytes(32)).decode()),
+        "size_mismatch",
+        "/tensor",
+        "float64",
+        "32",
+    ),
     "one byte short": (echo(tensor=base64.b64encode(bytes(15)).decode()), "size_mismatch", "/tensor", "15", "16"),
     "bytes for an empty tensor": (echo(shape=[0, 5]), "size_mismatch", "/tensor", "16"),
     "unknown dtype": (echo(dtype="flaot32"), "bad_dtype", "/dtype", "flaot32", "float32"),
@@ -58,8 +64,18 @@ MESSAGE_ERRORS = {
     "dtype is a number": (echo(dtype=4), "bad_message", "/dtype", "dtype"),
     "no dtype": ({"handler": "echo", "tensor": BYTES, "shape": [4]}, "bad_message", None, "dtype"),
     "no shape": ({"handler": "echo", "tensor": BYTES, "dtype": "float32"}, "bad_message", None, "shape"),
-    "misspelt payload": ({"handler": "echo", "tensr": BYTES, "dtype": "float32", "shape": [4]}, "bad_message", None, "tensr"),
-    "misspelt shape": ({"handler": "echo", "tensor": BYTES, "dtype": "float32", "shap": [4]}, "bad_message", None, "shap"),
+    "misspelt payload": (
+        {"handler": "echo", "tensr": BYTES, "dtype": "float32", "shape": [4]},
+        "bad_message",
+        None,
+        "tensr",
+    ),
+    "misspelt shape": (
+        {"handler": "echo", "tensor": BYTES, "dtype": "float32", "shap": [4]},
+        "bad_message",
+        None,
+        "shap",
+    ),
     "no tensor at all": ({"handler": "echo"}, "bad_message", None, "tensor"),
     "stats of nothing": ({"handler": "stats"}, "bad_message", None, "tensor"),
     "discard of nothing": ({"handler": "discard", "tensors": []}, "bad_message", None, "tensor"),
@@ -78,14 +94,30 @@ MESSAGE_ERRORS = {
     "base64 with a letter from elsewhere": (echo(tensor="é" + BYTES), "bad_base64", "/tensor"),
     "payload is a list": (echo(tensor=[1, 2]), "bad_message", "/tensor"),
     "payload is null": (echo(tensor=None), "bad_message", None, "tensor"),
-    "int32 overflow": ({"handler": "echo", "data": [1, 3000000000], "dtype": "int32"}, "value_out_of_range", "/data/1",
-                       "3000000000", "int32", "int64"),
-    "fraction for an integer": ({"handler": "echo", "data": [1.5], "dtype": "int8"}, "value_out_of_range", "/data/0", "1.5"),
+    "int32 overflow": (
+        {"handler": "echo", "data": [1, 3000000000], "dtype": "int32"},
+        "value_out_of_range",
+        "/data/1",
+        "3000000000",
+        "int32",
+        "int64",
+    ),
+    "fraction for an integer": (
+        {"handler": "echo", "data": [1.5], "dtype": "int8"},
+        "value_out_of_range",
+        "/data/0",
+        "1.5",
+    ),
     "too few values": ({"handler": "echo", "data": [1] * 8, "shape": [3, 3]}, "size_mismatch", "/data", "8", "9"),
     "ragged": ({"handler": "echo", "data": [[1, 2], [3]]}, "bad_shape", "/data/1"),
     "no image": ({"handler": "echo", "image": base64.b64encode(b"GIF89a" + bytes(30)).decode()}, "bad_image", "/image"),
     "empty image": ({"handler": "echo", "image": ""}, "bad_image", "/image"),
-    "unknown pixel format": ({"handler": "echo", "image": "AAAA", "pixel_format": "cmyk"}, "bad_message", "/pixel_format", "bgr8"),
+    "unknown pixel format": (
+        {"handler": "echo", "image": "AAAA", "pixel_format": "cmyk"},
+        "bad_message",
+        "/pixel_format",
+        "bgr8",
+    ),
     "handler is a number": ({"handler": 7}, "bad_message", "/handler"),
     "unknown handler": (echo(handler="ehco"), "unknown_handler", "/handler", "ehco", "echo", "stats"),
     "params is a list": (echo(params=[1]), "bad_message", "/params"),
@@ -96,8 +128,16 @@ MESSAGE_ERRORS = {
     "id beyond uint64": (echo(id=2**64), "bad_message", "/id"),
     "tensors is an object": ({"handler": "echo", "tensors": {}}, "bad_message", "/tensors"),
     "a tensor is a number": ({"handler": "echo", "tensors": [GOOD, 7]}, "bad_message", "/tensors/1"),
-    "a name twice": ({"handler": "echo", "tensors": [{**GOOD, "name": "a"}, {**GOOD, "name": "a"}]}, "bad_message", "/tensors/1/name"),
-    "the second of three": ({"handler": "echo", "tensors": [GOOD, {**GOOD, "shape": [5]}, GOOD]}, "size_mismatch", "/tensors/1/tensor"),
+    "a name twice": (
+        {"handler": "echo", "tensors": [{**GOOD, "name": "a"}, {**GOOD, "name": "a"}]},
+        "bad_message",
+        "/tensors/1/name",
+    ),
+    "the second of three": (
+        {"handler": "echo", "tensors": [GOOD, {**GOOD, "shape": [5]}, GOOD]},
+        "size_mismatch",
+        "/tensors/1/tensor",
+    ),
 }
 
 
@@ -107,10 +147,40 @@ def test_a_bad_message_gets_its_error_and_the_connection_goes_on(sock, bystander
 
 
 JSON_ERRORS = [
-    b"{", b"{}}", b"[]", b"7", b"nul", b'"text"', b"", b"{'id':1}", b"{id:1}", b'{"id":1,}', b'{"id":01}', b'{"id":+1}', b'{"id":1.}',
-    b'{"id":.5}', b'{"a":"\x00"}', b'{"a":"\xff"}', b'{"a":"\xc0\x80"}', b'{"a":"\xed\xa0\x80"}', b'{"a":"\\ud800"}', b'{"a":"\\x41"}',
-    b'{"a":"\t"}', b"\xef\xbb\xbf{}", b"{} //", b"/**/{}", b"{}\0", b'{"a":tru}', b'{"id":1} {"id":2}', b'{"params":{"a":NaN}}',
-    b'{"a":1e400}', b'{"a":' + b"[" * 200 + b"]" * 200 + b"}", b"[" * 100000, b'{"a":' * 100000, b"\xff\xfe{\0}\0", b'{"a" 1}',
+    b"{",
+    b"{}}",
+    b"[]",
+    b"7",
+    b"nul",
+    b'"text"',
+    b"",
+    b"{'id':1}",
+    b"{id:1}",
+    b'{"id":1,}',
+    b'{"id":01}',
+    b'{"id":+1}',
+    b'{"id":1.}',
+    b'{"id":.5}',
+    b'{"a":"\x00"}',
+    b'{"a":"\xff"}',
+    b'{"a":"\xc0\x80"}',
+    b'{"a":"\xed\xa0\x80"}',
+    b'{"a":"\\ud800"}',
+    b'{"a":"\\x41"}',
+    b'{"a":"\t"}',
+    b"\xef\xbb\xbf{}",
+    b"{} //",
+    b"/**/{}",
+    b"{}\0",
+    b'{"a":tru}',
+    b'{"id":1} {"id":2}',
+    b'{"params":{"a":NaN}}',
+    b'{"a":1e400}',
+    b'{"a":' + b"[" * 200 + b"]" * 200 + b"}",
+    b"[" * 100000,
+    b'{"a":' * 100000,
+    b"\xff\xfe{\0}\0",
+    b'{"a" 1}',
 ]
 
 
@@ -124,12 +194,18 @@ def test_what_is_no_json_object_is_refused_and_the_connection_goes_on(sock, byst
     assert works(sock)
 
 
-@pytest.mark.parametrize("body, at", [
-    (b'{"id":1,"id":2}', "/id"), (b'{"handler":"info","handler":"info"}', "/handler"), (b'{"params":{"a":1,"a":2}}', "/params/a"),
-    (b'{"tensors":[{"dtype":"int8","dtype":"int8","shape":[0],"tensor":""}]}', "/tensors/0/dtype"),
-    (b'{"x":{"y":[{"z":1,"z":1}]}}', "/x/y/0/z"), (b'{"tensor":"","tensor":"","dtype":"int8","shape":[0]}', "/tensor"),
-    (b'{"data":[1],"\\u0064ata":[1]}', "/data"),
-])
+@pytest.mark.parametrize(
+    "body, at",
+    [
+        (b'{"id":1,"id":2}', "/id"),
+        (b'{"handler":"info","handler":"info"}', "/handler"),
+        (b'{"params":{"a":1,"a":2}}', "/params/a"),
+        (b'{"tensors":[{"dtype":"int8","dtype":"int8","shape":[0],"tensor":""}]}', "/tensors/0/dtype"),
+        (b'{"x":{"y":[{"z":1,"z":1}]}}', "/x/y/0/z"),
+        (b'{"tensor":"","tensor":"","dtype":"int8","shape":[0]}', "/tensor"),
+        (b'{"data":[1],"\\u0064ata":[1]}', "/data"),
+    ],
+)
 def test_a_member_given_twice_is_refused_at_every_level(sock, body, at):
     sock.sendall(framed(body))
     assert recv_frame(sock)["error"] | {"message": ""} == {"code": "bad_message", "message": "", "at": at}
@@ -161,7 +237,9 @@ def test_an_image_too_large_is_refused_by_its_header():
 
 
 def test_an_empty_frame_is_bad_and_ends_the_connection(sock, bystander):
-    sock.sendall(framed({"id": 1, "handler": "echo", **GOOD}) + b"\0\0\0\0" + framed({"id": 2, "handler": "echo", **GOOD}))
+    sock.sendall(
+        framed({"id": 1, "handler": "echo", **GOOD}) + b"\0\0\0\0" + framed({"id": 2, "handler": "echo", **GOOD})
+    )
     assert recv_frame(sock)["id"] == 1
     assert recv_frame(sock)["error"]["code"] == "bad_frame"
     assert ended(sock)
@@ -231,7 +309,14 @@ def test_a_message_beyond_the_memory_is_overloaded():
 def test_a_wrong_or_missing_token_is_unauthorized(tmp_path):
     (tmp_path / "token").write_text("s3cret\n")
     with Daemon("--token-file", tmp_path / "token") as daemon:
-        for auth in ({}, {"auth": ""}, {"auth": "S3cret"}, {"auth": "s3cre"}, {"auth": "s3cret\n"}, {"auth": "s3crets3cret"}):
+        for auth in (
+            {},
+            {"auth": ""},
+            {"auth": "S3cret"},
+            {"auth": "s3cre"},
+            {"auth": "s3cret\n"},
+            {"auth": "s3crets3cret"},
+        ):
             with daemon.connect() as sock:
                 error = call(sock, {"id": 1, "handler": "echo", **GOOD, **auth})["error"]
                 assert error["code"] == "unauthorized" and "s3cret" not in error["message"]
@@ -268,8 +353,10 @@ def test_a_connection_over_the_cap_is_told_overloaded():
 def test_an_unknown_code_is_never_sent(daemon):
     """Everything that these tests provoked is counted under a code of the contract."""
     assert set(daemon.counters()["errors"]) == set(
-        "bad_frame frame_too_large bad_json bad_message bad_base64 bad_dtype bad_shape size_mismatch value_out_of_range bad_image "
-        "image_too_large unknown_handler handler_failed timeout overloaded shutting_down unauthorized internal".split())
+        "bad_frame frame_too_large bad_json bad_message bad_base64 bad_dtype bad_shape size_mismatch value_out_of_range "
+        "bad_image "
+        "image_too_large unknown_handler handler_failed timeout overloaded shutting_down unauthorized internal".split()
+    )
     assert daemon.counters()["errors"]["internal"] == 0
 
 
@@ -278,4 +365,7 @@ def test_errors_tell_nothing_about_the_machine(sock):
     for what, (request, *_) in MESSAGE_ERRORS.items():
         send_frame(sock, request)
         text = bytes(recv_body(sock)).decode()
-        assert not re.search(r"0x[0-9a-f]{6}|/home|/tmp|/usr|\.cpp|std::|rapidjson|bad_alloc", text, re.IGNORECASE), (what, text)
+        assert not re.search(r"0x[0-9a-f]{6}|/home|/tmp|/usr|\.cpp|std::|rapidjson|bad_alloc", text, re.IGNORECASE), (
+            what,
+            text,
+        )

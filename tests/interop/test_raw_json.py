@@ -52,7 +52,9 @@ def test_a_sender_without_length_that_only_sends_and_closes(daemon):
 
 def test_a_receiver_without_length_is_fed_by_tensorctl(tmp_path):
     np.save(tmp_path / "x.npy", X)
-    receiver = subprocess.Popen([sys.executable, str(EXAMPLES / "receive_raw_json.py"), "0"], stdout=subprocess.PIPE, text=True)
+    receiver = subprocess.Popen(
+        [sys.executable, str(EXAMPLES / "receive_raw_json.py"), "0"], stdout=subprocess.PIPE, text=True
+    )
     try:
         port = receiver.stdout.readline().split()[-1]
         command = [tensorctl_binary(), "send", str(tmp_path / "x.npy"), "--raw-json", "--connect", f"127.0.0.1:{port}"]
@@ -97,7 +99,9 @@ def test_a_bad_message_does_not_end_the_connection_but_bad_json_does(daemon):
 def test_a_cut_object_is_counted_and_no_handler_sees_it(daemon):
     before = daemon.counters()
     with daemon.connect() as sock:
-        sock.sendall(json.dumps({"id": 1, "handler": "echo", **tensor(X)}).encode() + b'{"id":2,"handler":"echo","data":[1]')
+        sock.sendall(
+            json.dumps({"id": 1, "handler": "echo", **tensor(X)}).encode() + b'{"id":2,"handler":"echo","data":[1]'
+        )
         sock.shutdown(socket.SHUT_WR)
         assert [r["id"] for r in lines(sock)] == [1]
     after = daemon.counters()
@@ -131,8 +135,16 @@ def test_the_bare_cpp_and_python_clients_agree(tmp_path, daemon):
     import tensorclient
 
     np.save(tmp_path / "x.npy", X)
-    command = [tensorctl_binary(), "call", "echo", str(tmp_path / "x.npy"), "-o", str(tmp_path / "y.npy"),
-               "--connect", f"127.0.0.1:{daemon.port}"]
+    command = [
+        tensorctl_binary(),
+        "call",
+        "echo",
+        str(tmp_path / "x.npy"),
+        "-o",
+        str(tmp_path / "y.npy"),
+        "--connect",
+        f"127.0.0.1:{daemon.port}",
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=60, env={**os.environ, "NO_COLOR": "1"})
     with tensorclient.Client(port=daemon.port) as client:
         assert (np.load(tmp_path / "y.npy") == client.call("echo", X).tensor).all()

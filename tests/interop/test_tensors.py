@@ -34,7 +34,9 @@ def test_every_dtype_and_rank_comes_back_byte_for_byte(sock, name):
         assert item == {"dtype": name, "shape": list(shape), "tensor": base64.b64encode(array).decode()}
 
 
-@pytest.mark.parametrize("typestr", [">f4", ">i2", ">f2", ">f8", ">i4", ">i8", ">u2", ">u4", ">u8", ">c8", ">c16", ">i1", ">u1"])
+@pytest.mark.parametrize(
+    "typestr", [">f4", ">i2", ">f2", ">f8", ">i4", ">i8", ">u2", ">u4", ">u8", ">c8", ">c16", ">i1", ">u1"]
+)
 def test_big_endian_arrays_arrive_swapped(sock, typestr):
     array = random_bits(np.dtype(typestr).newbyteorder("=").name, (3, 4)).astype(typestr)
     (item,) = call(sock, {"handler": "echo", **tensor(array, dtype=typestr)})["tensors"]
@@ -80,15 +82,19 @@ def test_members_in_any_order_and_others_between_them(sock):
     array = np.arange(6, dtype=np.int16).reshape(2, 3)
     members = {**tensor(array, "x"), "comment": {"tensor": ["not", "this"], "shape": "}"}}
     for order in itertools.permutations(members):
-        for request in ({"tensors": [{k: members[k] for k in order}], "handler": "echo"},
-                        {"handler": "echo", **{k: members[k] for k in order if k != "name"}}):
+        for request in (
+            {"tensors": [{k: members[k] for k in order}], "handler": "echo"},
+            {"handler": "echo", **{k: members[k] for k in order if k != "name"}},
+        ):
             (item,) = call(sock, request)["tensors"]
             assert (to_array(item) == array).all()
 
 
 def test_several_tensors_in_their_order(sock):
     rng = np.random.default_rng(5)
-    arrays = {f"t{i}": rng.integers(0, 100, rng.integers(0, 5, rng.integers(0, 4))).astype(DTYPES[i % 9]) for i in range(100)}
+    arrays = {
+        f"t{i}": rng.integers(0, 100, rng.integers(0, 5, rng.integers(0, 4))).astype(DTYPES[i % 9]) for i in range(100)
+    }
     reply = call(sock, {"handler": "echo", "tensors": [tensor(a, n) for n, a in arrays.items()]})
     assert [t["name"] for t in reply["tensors"]] == list(arrays)
     for item, array in zip(reply["tensors"], arrays.values()):
@@ -107,12 +113,16 @@ def test_json_spelt_as_other_languages_spell_it(sock):
     array = np.frombuffer(bytes([0xFB, 0xEF, 0xBE, 0xFF, 0xFF, 0xFF, 0x00]), np.uint8)
     text = base64.b64encode(array).decode()  # ++++////AA==
     spellings = {
-        "PHP": text.replace("/", "\\/"), ".NET": text.replace("+", "\\u002B").replace("=", "\\u003D"),
-        "Gson": text.replace("=", "\\u003d"), "all": "".join(f"\\u{ord(c):04X}" for c in text),
+        "PHP": text.replace("/", "\\/"),
+        ".NET": text.replace("+", "\\u002B").replace("=", "\\u003D"),
+        "Gson": text.replace("=", "\\u003d"),
+        "all": "".join(f"\\u{ord(c):04X}" for c in text),
     }
     for language, spelling in spellings.items():
-        for request in ('{"handler":"echo","tensor":"%s","shape":[7],"dtype":"uint8"}', ' {\n\t"handler" : "echo" ,\r\n "tensor"\t:'
-                        ' "%s" , "shape" : [ 7 ] , "dtype" : "uint8" }\n'):
+        for request in (
+            '{"handler":"echo","tensor":"%s","shape":[7],"dtype":"uint8"}',
+            ' {\n\t"handler" : "echo" ,\r\n "tensor"\t:' ' "%s" , "shape" : [ 7 ] , "dtype" : "uint8" }\n',
+        ):
             sock.sendall(framed((request % spelling).encode()))
             (item,) = recv_frame(sock)["tensors"]
             assert to_array(item).tobytes() == array.tobytes(), language
@@ -126,13 +136,15 @@ def test_the_b64_form_of_tensorflow_serving(sock):
 
 
 def test_ids_and_encodings_come_back_as_asked(sock):
-    for id in (0, -1, 2**63 - 1, -(2**63), 2**64 - 1, "", "a", "\u0000é😀\"\\"):
+    for id in (0, -1, 2**63 - 1, -(2**63), 2**64 - 1, "", "a", '\u0000é😀"\\'):
         reply = call(sock, {"id": id, "handler": "echo", "data": [1]})
         assert reply["id"] == id and type(reply["id"]) is type(id)
     assert "id" not in call(sock, {"handler": "echo", "data": [1]})
     reply = call(sock, {"handler": "echo", "encoding": "list", **tensor(np.array([1.5, np.nan, np.inf, -np.inf]))})
     assert reply["tensors"] == [{"dtype": "float64", "shape": [4], "data": [1.5, "NaN", "Infinity", "-Infinity"]}]
-    reply = call(sock, {"handler": "echo", "encoding": "list", **tensor(np.array([2**53, 2**53 + 1, -(2**53) - 1]))})
+    reply = call(
+        sock, {"handler": "echo", "encoding": "list", **tensor(np.array([2**53, 2**53 + 1, -(2**53) - 1]))}
+    )
     assert reply["tensors"][0]["data"] == [2**53, str(2**53 + 1), str(-(2**53) - 1)]
 
 
@@ -141,13 +153,16 @@ def test_stats_agree_with_numpy(sock):
     for name in DTYPES:
         if name.startswith(("complex", "bfloat", "float8")):
             continue
-        array = rng.integers(0, 2, 1000).astype(bool) if name == "bool" else (rng.standard_normal(1000) * 50).astype(name)
-        (row,) = call(
-            sock, {"handler": "stats", "tensors": [tensor(array, "x")]})["result"]["tensors"]
+        array = (
+            rng.integers(0, 2, 1000).astype(bool) if name == "bool" else (rng.standard_normal(1000) * 50).astype(name)
+        )
+        (row,) = call(sock, {"handler": "stats", "tensors": [tensor(array, "x")]})["result"]["tensors"]
         assert (row["name"], row["dtype"], row["shape"], row["nbytes"]) == ("x", name, [1000], array.nbytes)
         assert row["min"] == array.min() and row["max"] == array.max()
         wide = array.astype(np.float64)
-        assert row["mean"] == pytest.approx(wide.mean(), rel=1e-12) and row["std"] == pytest.approx(wide.std(), rel=1e-9)
+        assert row["mean"] == pytest.approx(wide.mean(), rel=1e-12) and row["std"] == pytest.approx(
+            wide.std(), rel=1e-9
+        )
         assert (row["nan"], row["inf"], row["zero"]) == (0, 0, int((array == 0).sum()))
     odd = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 2.0], np.float32)
     (row,) = call(sock, {"handler": "stats", **tensor(odd)})["result"]["tensors"]
@@ -163,12 +178,29 @@ def test_stats_of_integers_are_exact_beyond_float64(sock):
 def test_torch_tensors_with_torchs_own_dtype_names(sock):
     torch = pytest.importorskip("torch")
     torch.manual_seed(3)
-    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64, torch.int8, torch.int16, torch.int32, torch.int64,
-                  torch.uint8, torch.bool, torch.complex64, torch.complex128):
+    for dtype in (
+        torch.bfloat16,
+        torch.float16,
+        torch.float32,
+        torch.float64,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    ):
         for shape in ((), (0,), (5,), (2, 3, 4)):
             t = (torch.randn(shape, dtype=torch.float64) * 3).to(dtype)
             data = bytes(t.contiguous().reshape(-1).view(torch.uint8).numpy()) if t.numel() else b""
-            request = {"handler": "echo", "tensor": base64.b64encode(data).decode(), "shape": list(t.shape), "dtype": str(t.dtype)}
+            request = {
+                "handler": "echo",
+                "tensor": base64.b64encode(data).decode(),
+                "shape": list(t.shape),
+                "dtype": str(t.dtype),
+            }
             (item,) = call(sock, request)["tensors"]
             assert item["dtype"] == str(t.dtype).split(".")[1] and item["shape"] == list(t.shape)
             assert base64.b64decode(item["tensor"]) == data
@@ -178,7 +210,11 @@ def test_torch_tensors_with_torchs_own_dtype_names(sock):
 def test_pillow_pngs_come_back_as_their_pixels(sock, mode):
     pillow = pytest.importorskip("PIL.Image")
     pixels = np.random.default_rng(4).integers(0, 256, (9, 14, 4), np.uint8)
-    image = pillow.fromarray(pixels, "RGBA").convert("RGB").convert(mode) if mode in "P1" else pillow.fromarray(pixels, "RGBA").convert(mode)
+    image = (
+        pillow.fromarray(pixels, "RGBA").convert("RGB").convert(mode)
+        if mode in "P1"
+        else pillow.fromarray(pixels, "RGBA").convert(mode)
+    )
     file = io.BytesIO()
     image.save(file, "PNG")
     (item,) = call(sock, {"handler": "echo", "image": base64.b64encode(file.getvalue()).decode()})["tensors"]
@@ -191,10 +227,16 @@ def test_pillow_pngs_come_back_as_their_pixels(sock, mode):
 def test_pillow_jpegs_come_back_as_their_pixels(sock, mode):
     pillow = pytest.importorskip("PIL.Image")
     ramp = np.add.outer(np.arange(33) * 5, np.arange(50) * 2).astype(np.uint8)
-    image = pillow.fromarray(ramp) if mode == "L" else pillow.fromarray(np.stack([ramp, 255 - ramp, ramp.T.copy().reshape(33, 50)], -1))
+    image = (
+        pillow.fromarray(ramp)
+        if mode == "L"
+        else pillow.fromarray(np.stack([ramp, 255 - ramp, ramp.T.copy().reshape(33, 50)], -1))
+    )
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
-    (item,) = call(sock, {"handler": "echo", "format": "JPG", "image": base64.b64encode(file.getvalue()).decode()})["tensors"]
+    (item,) = call(sock, {"handler": "echo", "format": "JPG", "image": base64.b64encode(file.getvalue()).decode()})[
+        "tensors"
+    ]
     assert item["shape"] == [33, 50, 1 if mode == "L" else 3]
     assert to_array(item).tobytes() == np.asarray(pillow.open(io.BytesIO(file.getvalue()))).tobytes()
 
@@ -209,7 +251,7 @@ def test_sixteen_bit_png_keeps_sixteen_bits(sock):
 
 
 def test_replies_are_strict_json_whatever_the_names_hold(sock):
-    name = "\u0000\u001f\"\\/\u2028é😀"
+    name = '\u0000\u001f"\\/\u2028é😀'
     reply = call(sock, {"id": name, "handler": "stats", "tensors": [{"name": name, "data": [float("nan")]}]})
     assert reply["id"] == name and reply["result"]["tensors"][0]["name"] == name
     assert json.dumps(reply)

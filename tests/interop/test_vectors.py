@@ -32,12 +32,16 @@ def meaning(reply):
     tensors = []
     for key, array in reply.tensors.items():
         name = key if isinstance(key, str) else ""
-        tensors.append({"name": name, "dtype": reply.dtypes[key], "shape": list(array.shape), "hex": array.tobytes().hex()})
+        tensors.append(
+            {"name": name, "dtype": reply.dtypes[key], "shape": list(array.shape), "hex": array.tobytes().hex()}
+        )
     return tensors
 
 
 def test_the_committed_files_are_what_the_script_makes(tmp_path):
-    subprocess.run([sys.executable, str(FOLDER / "make.py"), str(tmp_path)], check=True, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    subprocess.run(
+        [sys.executable, str(FOLDER / "make.py"), str(tmp_path)], check=True, env={"PYTHONDONTWRITEBYTECODE": "1"}
+    )
     made = {f.relative_to(tmp_path): f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
     assert set(made) == {pathlib.Path("index.json"), *(pathlib.Path(e["file"]) for e in INDEX)}
     for name, content in made.items():
@@ -53,7 +57,9 @@ def test_python_reads_requests(name):
         assert meaning(decode.as_reply(message)) == expected["tensors"]
 
 
-@pytest.mark.parametrize("name", ["raw_back_to_back", "raw_lines", "raw_spaced", "raw_braces_in_strings", "written_raw"])
+@pytest.mark.parametrize(
+    "name", ["raw_back_to_back", "raw_lines", "raw_spaced", "raw_braces_in_strings", "written_raw"]
+)
 def test_python_reads_the_raw_dialect(name):
     import socket
 
@@ -111,8 +117,11 @@ def is_for_echo(message):
     return "error" in message or (message["tensors"] and message.get("handler", "echo") == "echo")
 
 
-SENT = sorted(name for name, entry in VECTORS.items() if entry["kind"] == "requests" and entry["ends"] != "truncated"
-              and all(map(is_for_echo, entry["messages"])))
+SENT = sorted(
+    name
+    for name, entry in VECTORS.items()
+    if entry["kind"] == "requests" and entry["ends"] != "truncated" and all(map(is_for_echo, entry["messages"]))
+)
 
 
 def replied(reply):

@@ -17,7 +17,8 @@ _TENSORFLOW = {"bool": "BOOL", "float16": "HALF", "bfloat16": "BFLOAT16", "float
 _SAFETENSORS = {"bool": "BOOL", "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
                 "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "complex64": "C64",
                 **{name: f"{'U' if name[0] == 'u' else 'I'}{8 * ITEM_SIZES[name]}" for name in _INTEGERS}}
-_TORCH_SHORT = {"half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32", "long": "int64"}
+_TORCH_SHORT = {"half": "float16", "float": "float32", "double": "float64", "short": "int16", "int": "int32",
+                "long": "int64"}
 
 
 def _spellings():

@@ -6,9 +6,9 @@ common/PROTOCOL.md; everything it writes is the same on every machine: python3 m
 
 index.json is a list of streams. `file`: the bytes one peer sends. `dialect`: framed or raw_json. `kind`: requests or
 replies. `ends`: "whole", "truncated" (end of file within a message) or "fatal" (nothing behind can be read).
-`messages`: what each means: `error` {code, at}, or `id` (absent: none), `handler`, `params`, `encoding`, `oneway`, `auth`,
-`result` and `tensors`, each of them `name`, `dtype`, `shape` and `hex` (little-endian bytes) or `strings`, for images also
-`format`, `width` and `height`. `written`: a writer given this meaning writes exactly these bytes.
+`messages`: what each means: `error` {code, at}, or `id` (absent: none), `handler`, `params`, `encoding`, `oneway`,
+`auth`, `result` and `tensors`, each of them `name`, `dtype`, `shape` and `hex` (little-endian bytes) or `strings`, for
+images also `format`, `width` and `height`. `written`: a writer given this meaning writes exactly these bytes.
 """
 
 import base64
@@ -111,13 +111,15 @@ def make_plain():
                            ({}, {"tensors": []}), (b" {\n} ", {"tensors": []})])
     several = [{"name": n, **named} for n in ("a", "b", "größe ✓")]
     requests("several", [({"id": 2, "handler": "echo", "tensors": several},
-                          {"id": 2, "handler": "echo", "tensors": [meant("float32", [2, 2], X, t["name"]) for t in several]})])
+                          {"id": 2, "handler": "echo", "tensors": [meant("float32", [2, 2], X,
+                                                                         t["name"]) for t in several]})])
     requests("ids", [({"id": i, "handler": "info"}, {"id": i, "handler": "info", "tensors": []}) for i in (
         0, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**63, 2**64 - 1, "", "a\"\\/\b\n\t\u0001é€😀", "7")])
     params = {"note": "hello", "deep": {"list": [1, -2, 2.5, 1e300, True, False, None, "x"]}, "big": 2**64 - 1}
     requests("members", [
         ({"oneway": True, "encoding": "list", "params": params, "auth": "s3cret", "handler": "h", "id": 5},
-         {"id": 5, "handler": "h", "params": params, "encoding": "list", "oneway": True, "auth": "s3cret", "tensors": []}),
+         {"id": 5, "handler": "h", "params": params, "encoding": "list", "oneway": True, "auth": "s3cret",
+          "tensors": []}),
         ({"encoding": "base64", "oneway": False, "params": {}}, {"params": {}, "tensors": []})])
 
 
@@ -131,12 +133,15 @@ def make_orders():
          {"handler": "echo", "tensors": tensors}),
         (f'{{"tensors":[{{"tensor":{text},"dtype":"float32","shape":[2,2],"name":"late"}}],"id":"z"}}'.encode(),
          {"id": "z", "tensors": [{**tensors[0], "name": "late"}]}),
-        (f'\r\n{{ "shape" :\t[ 2 , 2 ] ,\n "tensor" : {text} , "dtype" : "float32" }}\n\n'.encode(), {"tensors": tensors}),
+        (f'\r\n{{ "shape" :\t[ 2 , 2 ] ,\n "tensor" : {text} , "dtype" : "float32" }}\n\n'.encode(),
+         {"tensors": tensors}),
         (f'{{"tens\\u006fr":{text},"\\u0073hape":[2,2],"dtype":"fl\\u006fat32"}}'.encode(), {"tensors": tensors}),
     ])
-    strange = {"x": {"tensor": "not base64!", "data": {"a": [{}, [], "]}\"{["]}}, "tensor_": 1, "": None, "y": "{\"tensor\":\"AA"}
+    strange = {"x": {"tensor": "not base64!", "data": {"a": [{}, [], "]}\"{["]}}, "tensor_": 1, "": None,
+               "y": "{\"tensor\":\"AA"}
     requests("unknown_members", [
-        ({**strange, "tensors": [{**strange, "tensor": b64(X), "dtype": "float32", "shape": [2, 2]}], "params": strange},
+        ({**strange, "tensors": [{**strange, "tensor": b64(X), "dtype": "float32", "shape": [2, 2]}],
+          "params": strange},
          {"tensors": tensors, "params": strange})])
 
 
@@ -146,11 +151,13 @@ def make_dtypes():
         data = elements(dtype, 6)
         pairs.append(({"id": dtype, "dtype": dtype, "shape": [2, 3], "tensor": b64(data)},
                       {"id": dtype, "tensors": [meant(dtype, [2, 3], data)]}))
-    for typestr, dtype, unit in ((">f4", "float32", 4), (">i2", "int16", 2), (">u8", "uint64", 8), (">c8", "complex64", 4),
+    for typestr, dtype, unit in ((">f4", "float32", 4), (">i2", "int16", 2), (">u8", "uint64", 8), (">c8", "complex64",
+                                                                                                    4),
                                  (">c16", "complex128", 8), (">f2", "float16", 2), (">i1", "int8", 1)):
         data = elements(dtype, 3)
         turned = b"".join(data[i : i + unit][::-1] for i in range(0, len(data), unit))
-        swapped.append(({"dtype": typestr, "shape": [3], "tensor": b64(data)}, {"tensors": [meant(dtype, [3], turned)]}))
+        swapped.append(({"dtype": typestr, "shape": [3], "tensor": b64(data)}, {"tensors": [meant(dtype, [3],
+                                                                                                  turned)]}))
     requests("dtypes", pairs)
     requests("big_endian", swapped)
     requests("aliases", [({"dtype": alias, "shape": [1], "tensor": b64(elements(dtype, 1))},
@@ -177,7 +184,8 @@ def make_base64():
 
 
 def image(file, format, shape, pixels, dtype="uint8", name="", width=None, height=None):
-    return {**meant(dtype, shape, pixels, name), "format": format, "width": width or shape[1], "height": height or shape[0],
+    return {**meant(dtype, shape, pixels, name), "format": format, "width": width or shape[1],
+            "height": height or shape[0],
             "file": file.hex()}
 
 
@@ -200,7 +208,8 @@ def make_images():
     ]
     for file, shape, pixels in JPEGS:
         pairs.append(({"image": b64(file), "format": "jpg"}, image(file, "jpeg", shape, pixels)))
-    requests("images", [({"id": i, **body}, {"id": i, "tensors": [meaning]}) for i, (body, meaning) in enumerate(pairs)])
+    requests("images", [({"id": i, **body}, {"id": i, "tensors": [meaning]}) for i, (body,
+                                                                                     meaning) in enumerate(pairs)])
     together = {"tensors": [{"name": "x", "dtype": "float32", "shape": [4], "tensor": b64(X)},
                             {"name": "img", "image": b64(rgb_png)}]}
     requests("image_and_tensor", [(together, {"tensors": [
@@ -209,7 +218,8 @@ def make_images():
 
 def make_lists():
     def ints(dtype, shape, *values):
-        letter = {"int64": "q", "int32": "i", "uint8": "B", "uint64": "Q", "float64": "d", "float32": "f", "bool": "?"}[dtype]
+        letter = {"int64": "q", "int32": "i", "uint8": "B", "uint64": "Q", "float64": "d", "float32": "f",
+                  "bool": "?"}[dtype]
         return meant(dtype, shape, struct.pack(f"<{len(values)}{letter}", *values))
 
     nan, inf = float("nan"), float("inf")
@@ -228,7 +238,8 @@ def make_lists():
         ('{"data":[0,1,true],"dtype":"bool"}', ints("bool", [3], False, True, True)),
         ('{"data":[NaN,Infinity,-Infinity,"NaN","-Infinity",-0.0],"dtype":"float64"}',
          ints("float64", [6], nan, inf, -inf, nan, -inf, -0.0)),
-        ('{"data":[0.1,16777217,1e-45,"3.4028235e38"],"dtype":"float32"}', ints("float32", [4], 0.1, 16777216.0, 1e-45, 3.4028235e38)),
+        ('{"data":[0.1,16777217,1e-45,"3.4028235e38"],"dtype":"float32"}', ints("float32", [4], 0.1, 16777216.0, 1e-45,
+                                                                                3.4028235e38)),
         ('{"data":[[1,-2],[0.5,0]],"dtype":"complex64"}',
          meant("complex64", [2], struct.pack("<4f", 1, -2, 0.5, 0))),
         ('{"data":[1,1.5],"dtype":"bfloat16"}', meant("bfloat16", [2], b"\x80\x3f\xc0\x3f")),
@@ -238,7 +249,8 @@ def make_lists():
         ('{"data":[[],[]],"dtype":"int32"}', ints("int32", [2, 0])),
         ('{"data":["cat","Katze \\u00e9\\ud83d\\ude00",""]}',
          {"name": "", "dtype": "string", "shape": [3], "strings": ["cat", "Katze é😀", ""]}),
-        ('{"data":[["1","2"]],"dtype":"string"}', {"name": "", "dtype": "string", "shape": [1, 2], "strings": ["1", "2"]}),
+        ('{"data":[["1","2"]],"dtype":"string"}', {"name": "", "dtype": "string", "shape": [1, 2], "strings": ["1",
+                                                                                                               "2"]}),
     ]
     requests("lists", [(text.encode(), {"tensors": [meaning]}) for text, meaning in cases])
 
@@ -272,7 +284,8 @@ def make_errors():
     ])
     failing("errors_json", [
         (b'{"id":1,', error("bad_json")), (b"{'id':1}", error("bad_json")), (b'{"id":01}', error("bad_json")),
-        (b'{"id":1}{"id":2}', error("bad_json")), (b'{"id":"\xff"}', error("bad_json")), (b"\xef\xbb\xbf{}", error("bad_json")),
+        (b'{"id":1}{"id":2}', error("bad_json")), (b'{"id":"\xff"}', error("bad_json")), (b"\xef\xbb\xbf{}",
+                                                                                          error("bad_json")),
         (b'{"id":1}\0', error("bad_json")), (b'{"params":{"a":[1,]}}', error("bad_json")),
         (b'{"params":{"a":NaN}}', error("bad_json")), (b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", error("bad_json")),
         (b'{"id":1,"handler":7}', error("bad_message", "/handler")),
@@ -292,12 +305,17 @@ def make_streams():
     stream("raw_spaced", b"\r\n\t ".join(texts) + b"  \n", all_three, "raw_json")
     stream("raw_braces_in_strings", compact({"id": "}{\\\"", **one}) * 2, [{"id": "}{\\\"", **means}] * 2, "raw_json")
     stream("raw_truncated", texts[0] + texts[1][:-9], all_three[:1], "raw_json", ends="truncated")
-    stream("raw_garbage", texts[0] + b"\ngarbage" + texts[1], [all_three[0], {"error": error("bad_json")}], "raw_json", ends="fatal")
-    stream("raw_bad_value", texts[0] + b'{"id":1,"x":nope}', [all_three[0], {"error": error("bad_json")}], "raw_json", ends="fatal")
+    stream("raw_garbage", texts[0] + b"\ngarbage" + texts[1], [all_three[0], {"error": error("bad_json")}], "raw_json",
+           ends="fatal")
+    stream("raw_bad_value", texts[0] + b'{"id":1,"x":nope}', [all_three[0], {"error": error("bad_json")}], "raw_json",
+           ends="fatal")
     stream("framed_truncated", framed(*texts)[:-1], all_three[:2], ends="truncated")
     stream("framed_truncated_length", framed(*texts) + b"\0\0", all_three, ends="truncated")
-    stream("framed_empty_frame", framed(texts[0]) + b"\0\0\0\0" + framed(texts[1]), [all_three[0], {"error": error("bad_frame")}], ends="fatal")
-    stream("framed_too_large", framed(texts[0]) + b"\x40\0\0\1{", [all_three[0], {"error": error("frame_too_large")}], ends="fatal")
+    stream("framed_empty_frame", framed(texts[0]) + b"\0\0\0\0" + framed(texts[1]), [all_three[0],
+                                                                                     {"error": error("bad_frame")}],
+                                                                                     ends="fatal")
+    stream("framed_too_large", framed(texts[0]) + b"\x40\0\0\1{", [all_three[0], {"error": error("frame_too_large")}],
+           ends="fatal")
 
 
 def make_replies():
@@ -311,7 +329,8 @@ def make_replies():
          {"id": 8, "tensors": [meant("float64", [3], struct.pack("<3d", 1.5, float("nan"), float("-inf")))]}),
         ({"id": 9, "status": "ok", "tensors": [{"dtype": "int64", "shape": [2], "data": ["9007199254740993", 5]}]},
          {"id": 9, "tensors": [meant("int64", [2], struct.pack("<2q", 2**53 + 1, 5))]}),
-        ({"id": 3, "status": "error", "error": {"code": "size_mismatch", "message": "too short", "at": "/tensors/0/tensor"}},
+        ({"id": 3, "status": "error", "error": {"code": "size_mismatch", "message": "too short",
+                                                "at": "/tensors/0/tensor"}},
          {"id": 3, "reply_error": {"code": "size_mismatch", "message": "too short", "at": "/tensors/0/tensor"}}),
         ({"status": "error", "error": {"code": "handler_failed", "message": "boom"}},
          {"reply_error": {"code": "handler_failed", "message": "boom", "at": ""}}),
@@ -329,12 +348,14 @@ def make_written():
          {"id": 2, "handler": "echo", "tensors": [{**means, "name": ""}]}),
         ({"id": 3, "handler": "info", "auth": "s3cret"}, {"id": 3, "handler": "info", "auth": "s3cret", "tensors": []}),
         ({"id": 4, "handler": "echo", "params": params, "encoding": "list", "tensors": [named, {**named, "name": "y"}]},
-         {"id": 4, "handler": "echo", "params": params, "encoding": "list", "tensors": [means, {**means, "name": "y"}]}),
+         {"id": 4, "handler": "echo", "params": params, "encoding": "list", "tensors": [means, {**means,
+                                                                                                "name": "y"}]}),
         ({"handler": "save", "oneway": True, "dtype": "uint8", "shape": [0], "tensor": ""},
          {"handler": "save", "oneway": True, "tensors": [meant("uint8", [0], b"")]}),
     ]
     requests("written_requests", bodies, written=True)
-    stream("written_raw", b"".join(compact(b) + b"\n" for b, _ in bodies), [m for _, m in bodies], "raw_json", written=True)
+    stream("written_raw", b"".join(compact(b) + b"\n" for b, _ in bodies), [m for _, m in bodies], "raw_json",
+           written=True)
 
 
 def main():

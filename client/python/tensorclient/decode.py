@@ -112,7 +112,7 @@ def _wrong_size():
 
 
 def parse_message(body):
-    """The JSON object in `body` (bytes or bytearray), where long base64 strings of `tensor` and `image` are memoryviews of it."""
+    """The JSON object in `body` (bytes or bytearray); long base64 strings in it become memoryviews of `body`."""
     try:
         message = _parse_with_views(body) if len(body) >= LONG_STRING else json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -42,8 +42,10 @@ def raw(bits, wire_dtype):
         raise ValueError(f"raw() is for {', '.join(BIT_DTYPES)}, not {wire_dtype!r}: numpy has that dtype itself")
     bits = np.asarray(bits)
     if bits.dtype != BIT_DTYPES[wire_dtype]:
-        raise ValueError(f"the bits of {wire_dtype} are {BIT_DTYPES[wire_dtype]}, got {bits.dtype}: pass the bits, "
-                         "or use from_float() for values")
+        raise ValueError(
+            f"the bits of {wire_dtype} are {BIT_DTYPES[wire_dtype]}, got {bits.dtype}: pass the bits, "
+            "or use from_float() for values"
+        )
     marked = bits.view(RawArray)
     marked.wire_dtype = wire_dtype
     return marked
@@ -70,7 +72,9 @@ def from_float(values, wire_dtype):
     NaN in float8_e4m3fn, which has no infinity."""
     values = np.asarray(values, dtype=np.float64)
     sign_bit = 1 << (8 * BIT_DTYPES[wire_dtype].itemsize - 1)
-    table = _values(wire_dtype)[:sign_bit].astype(np.float64)  # of the positive patterns, ascending up to the last finite
+    table = _values(wire_dtype)[:sign_bit].astype(
+        np.float64
+    )  # of the positive patterns, ascending up to the last finite
     largest = int(np.flatnonzero(np.isfinite(table))[-1])
     ends = np.append(table[: largest + 1], 2 * table[largest] - table[largest - 1])
     halfway = (ends[:-1] + ends[1:]) / 2
@@ -92,5 +96,7 @@ def wire_name(array):
         return dtype.name if dtype.isnative else dtype.str
     if dtype.name in BIT_DTYPES:  # registered with numpy by ml_dtypes
         return dtype.name
-    raise TypeError(f"no tensor of this protocol has the numpy dtype {dtype}; it has {', '.join(NUMPY_DTYPES)}, "
-                    f"{', '.join(BIT_DTYPES)} and string")
+    raise TypeError(
+        f"no tensor of this protocol has the numpy dtype {dtype}; it has {', '.join(NUMPY_DTYPES)}, "
+        f"{', '.join(BIT_DTYPES)} and string"
+    )

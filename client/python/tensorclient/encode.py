@@ -108,8 +108,10 @@ def _checked(array):
 def _from_bytes(data):
     if looks_like_image(data):
         return ImageFile(data)
-    raise TypeError("bytes that are no PNG or JPEG file have no dtype and shape: use numpy.frombuffer(data, dtype), "
-                    "or ImageFile(data) for another image")
+    raise TypeError(
+        "bytes that are no PNG or JPEG file have no dtype and shape: use numpy.frombuffer(data, dtype), "
+        "or ImageFile(data) for another image"
+    )
 
 
 def _from_torch(tensor):
@@ -153,15 +155,19 @@ def _keep_integers(leaves, array):
     integers = [v for v in leaves if isinstance(v, int)]
     if len(integers) == len(leaves) > 0 and 0 <= min(integers) and max(integers) < 1 << 64:
         return np.array(leaves, np.uint64).reshape(array.shape)
-    rounded = next((v for v in integers if abs(v) > lists.SAFE_INTEGER and (array.dtype == object or int(float(v)) != v)), None)
+    rounded = next(
+        (v for v in integers if abs(v) > lists.SAFE_INTEGER and (array.dtype == object or int(float(v)) != v)), None
+    )
     if rounded is not None or len(integers) == len(leaves) > 0:
-        raise ValueError(f"{rounded or max(integers)} fits no dtype together with the other values: "
-                         "give numpy.array(values, dtype=...)")
+        raise ValueError(
+            f"{rounded or max(integers)} fits no dtype together with the other values: "
+            "give numpy.array(values, dtype=...)"
+        )
     return array
 
 
 def _from_protocol(value):
-    """TensorFlow, JAX, CuPy, array.array, memoryview ...: through the protocols that they offer, importing none of them."""
+    """TensorFlow, JAX, array.array, memoryview ...: through the protocols that they offer, importing none of them."""
     if hasattr(value, "__array__"):
         return _checked(np.asarray(value))
     if hasattr(value, "__dlpack__"):
@@ -169,4 +175,6 @@ def _from_protocol(value):
     try:
         return _checked(np.asarray(memoryview(value)))
     except TypeError:
-        raise TypeError(f"{type(value).__name__} is no tensor: it offers neither __array__, __dlpack__ nor a buffer") from None
+        raise TypeError(
+            f"{type(value).__name__} is no tensor: it offers neither __array__, __dlpack__ nor a buffer"
+        ) from None

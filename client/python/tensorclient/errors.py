@@ -50,11 +50,14 @@ CODES = (
 
 def _class_of(code):
     name = {"timeout": "HandlerTimeout", "internal": "InternalError"}.get(code, code.title().replace("_", ""))
-    return type(name, (ServerError,), {"code": code, "__doc__": f"The server answered with the code `{code}`.",
-                                       "__module__": __name__})
+    return type(
+        name,
+        (ServerError,),
+        {"code": code, "__doc__": f"The server answered with the code `{code}`.", "__module__": __name__},
+    )
 
 
-# The exception class of each code: BadFrame, FrameTooLarge, ..., HandlerTimeout for `timeout`, InternalError for `internal`.
+# The exception class of each code: BadFrame, ..., HandlerTimeout for `timeout`, InternalError for `internal`.
 ERROR_CLASSES = {code: _class_of(code) for code in CODES}
 globals().update({cls.__name__: cls for cls in ERROR_CLASSES.values()})
 

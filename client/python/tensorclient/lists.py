@@ -16,10 +16,16 @@ def to_list(array, name):
     if name in dtypes.BIT_DTYPES:
         array = _bits_to_float32(array, name)
     if array.dtype.kind == "c":
-        array = array.view(array.real.dtype).reshape(*array.shape, 2) if array.ndim else np.array([array.real, array.imag])
+        array = (
+            array.view(array.real.dtype).reshape(*array.shape, 2) if array.ndim else np.array([array.real, array.imag])
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return _replace(array.tolist(), lambda v: v != v or v in (np.inf, -np.inf), _constant)
-    if array.dtype.kind in "iu" and array.size and (int(array.max()) > SAFE_INTEGER or int(array.min()) < -SAFE_INTEGER):
+    if (
+        array.dtype.kind in "iu"
+        and array.size
+        and (int(array.max()) > SAFE_INTEGER or int(array.min()) < -SAFE_INTEGER)
+    ):
         return _replace(array.tolist(), lambda v: abs(v) > SAFE_INTEGER, str)
     return array.tolist()
 

@@ -85,7 +85,9 @@ class Stream:
 
     def _read_some(self):
         """Reads once, without waiting; False when there was nothing to read."""
-        into = memoryview(self._body)[self._have :] if self._body is not None else memoryview(self._buffer)[self._filled :]
+        into = (
+            memoryview(self._body)[self._have :] if self._body is not None else memoryview(self._buffer)[self._filled :]
+        )
         try:
             count = self._socket.recv_into(into)
         except BlockingIOError:
@@ -113,8 +115,10 @@ class Stream:
         while self._filled - start >= 4:
             (length,) = struct.unpack_from(">I", self._buffer, start)
             if length > HARD_MAX_FRAME:
-                raise ProtocolError(f"a frame of {length} bytes was announced, beginning with "
-                                    f"{bytes(self._buffer[start : start + 16])!r}: is this a tensord?")
+                raise ProtocolError(
+                    f"a frame of {length} bytes was announced, beginning with "
+                    f"{bytes(self._buffer[start : start + 16])!r}: is this a tensord?"
+                )
             if start + 4 + length > self._filled:
                 break
             self.ready.append(bytes(self._buffer[start + 4 : start + 4 + length]))
@@ -150,7 +154,9 @@ def _connect(host, port, deadline):
     except socket.timeout as error:
         raise DeadlineExceeded(f"{host}:{port} did not accept a connection in time") from error
     except OSError as error:
-        raise ConnectionLost(f"no connection to {host}:{port}: {error.strerror or error} (is tensord running there?)") from error
+        raise ConnectionLost(
+            f"no connection to {host}:{port}: {error.strerror or error} (is tensord running there?)"
+        ) from error
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setblocking(False)
     return sock
