@@ -123,8 +123,25 @@ std::size_t wanted_capacity(std::size_t n, std::size_t expected, std::size_t cap
   return block_size(expected);
 }
 
-Error no_memory(std::size_t bytes) {
-  return {ErrorCode::overloaded, "the system has no memory for a buffer of " + std::to_string(bytes) + " bytes", {}};
+// An `overloaded` error; a short one when not even the long sentence finds memory.
+template <class MakeSentence>
+Error overloaded(const MakeSentence& sentence) noexcept {
+  try {
+    return {ErrorCode::overloaded, sentence(), {}};
+  } catch (const std::bad_alloc&) {
+    return {ErrorCode::overloaded, "out of memory", {}};  // this one fits into the string itself
+  }
+}
+
+Error no_memory(std::size_t bytes) noexcept {
+  return overloaded([&] { return "the system has no memory for a buffer of " + std::to_string(bytes) + " bytes"; });
+}
+
+Error no_budget(std::size_t bytes, const MemoryBudget& budget) noexcept {
+  return overloaded([&] {
+    return "no memory for " + std::to_string(bytes) + " more bytes: " + std::to_string(budget.used()) + " of the " +
+           std::to_string(budget.limit()) + " that all messages together may hold are in use; try again later";
+  });
 }
 
 }  // namespace
@@ -153,7 +170,7 @@ struct BufferPool::Impl {
   // Charges the budget; what is kept and what is in use stay below its limit together.
   [[nodiscard]] Result<void> charge(std::size_t bytes) {
     if (budget == nullptr || bytes == 0) return {};
-    if (!budget->try_charge(bytes)) return no_budget(bytes);
+    if (!budget->try_charge(bytes)) return no_budget(bytes, *budget);
     if (retained.load(std::memory_order_relaxed) > room()) shrink_to(room(), kMaxKept);
     return {};
   }
@@ -198,13 +215,6 @@ struct BufferPool::Impl {
   }
 
  private:
-  [[nodiscard]] Error no_budget(std::size_t bytes) const {
-    return {ErrorCode::overloaded,
-            "no memory for " + std::to_string(bytes) + " more bytes: " + std::to_string(budget->used()) + " of the " +
-                std::to_string(budget->limit()) + " that all messages together may hold are in use; try again later",
-            {}};
-  }
-
   // How many bytes may be kept now.
   [[nodiscard]] std::size_t room() const noexcept {
     if (budget == nullptr) return max_retained;
