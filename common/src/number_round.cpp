@@ -57,7 +57,7 @@ double round_scaled(const Scaled& value) noexcept {
   std::uint64_t mantissa = value.top >> 11;
   if (rest > kHalf || (rest == kHalf && (value.inexact || (mantissa & 1) != 0))) ++mantissa;
   // The implicit bit (and a carry out of the mantissa) adds one to the exponent field.
-  const auto field = static_cast<std::uint64_t>(value.exponent + 11 + 52 + 1022);
+  const std::uint64_t field = std::uint64_t{11 + 52 + 1022} + static_cast<std::uint64_t>(value.exponent);
   return std::bit_cast<double>((field << 52) + mantissa);
 }
 
