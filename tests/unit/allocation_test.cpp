@@ -17,16 +17,16 @@ namespace {
 // Counts down to the allocation of this thread that fails; 0: none does.
 thread_local int allocations_left = 0;
 
+// These functions are not inlined, for g++ would suspect mismatched frees and impossible sizes where they were.
 bool fails_now() noexcept { return allocations_left != 0 && --allocations_left == 0; }
 
-void* allocate(std::size_t size, std::size_t alignment) noexcept {
+[[gnu::noinline]] void* allocate(std::size_t size, std::size_t alignment) noexcept {
   if (fails_now()) return nullptr;
   return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment + alignment);
 }
 
 }  // namespace
 
-// Not inlined, for g++ would take std::free() for a mismatch there.
 void* operator new(std::size_t size) {
   void* block = allocate(size, alignof(std::max_align_t));
   if (block == nullptr) throw std::bad_alloc();
