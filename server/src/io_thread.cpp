@@ -81,17 +81,33 @@ void IoThread::remove(Session& session) noexcept {
   sessions_.pop_back();
 }
 
+// Backwards, as a session that ends meanwhile gives its place to the last one. What one throws (no memory) ends that
+// one only.
+template <class Visit>
+void IoThread::for_each_session(const Visit& visit) {
+  for (std::size_t i = sessions_.size(); i-- > 0;) {
+    if (i >= sessions_.size()) continue;
+    const std::shared_ptr<Session> session = sessions_[i]->weak_from_this().lock();
+    if (!session) continue;
+    try {
+      visit(*session);
+    } catch (...) {
+      session->close();
+    }
+  }
+}
+
 void IoThread::drain() {
   asio::post(context_, [this] {
     draining_ = true;
-    for (Session* const session : sessions_) session->drain();
+    for_each_session([](Session& session) { session.drain(); });
   });
 }
 
 void IoThread::abort() {
   asio::post(context_, [this] {
     draining_ = true;
-    for (Session* const session : sessions_) session->cut();
+    for_each_session([](Session& session) { session.cut(); });
   });
 }
 
@@ -111,20 +127,18 @@ void IoThread::watch_closely() {
 }
 
 void IoThread::schedule_tick(milliseconds delay) {
-  ticking_ = true;
   timer_.expires_after(delay);
   timer_.async_wait([this](const boost::system::error_code& cancelled) {
     if (!cancelled) tick();
   });
+  ticking_ = true;
 }
 
-// A session ends in a step of its own, so the list does not change under this loop.
 void IoThread::tick() {
   const auto now = Session::Clock::now();
-  watched_closely_ = false;
+  watched_closely_ = ticking_ = false;
   bool soon = false;
-  for (Session* const session : sessions_) soon = session->tick(now) || soon;
-  ticking_ = false;
+  for_each_session([&](Session& session) { soon = session.tick(now) || soon; });
   if (soon) {
     watch_closely();
   } else if (!sessions_.empty()) {

@@ -51,6 +51,8 @@ class IoThread {
   void add(const std::shared_ptr<Session>& session);
   void schedule_tick(std::chrono::milliseconds delay);
   void tick();
+  template <class Visit>
+  void for_each_session(const Visit& visit);
 
   Core& core_;
   std::unique_ptr<char[]> receive_;

@@ -73,8 +73,12 @@ bool Lane::run_one() {
   if (const auto* const plain = std::get_if<Handler>(&job->route->handler)) {
     return finish(job, run_guarded(*plain, std::move(job->request)));
   }
-  drive(shared_from_this(), job, std::get<AsyncHandler>(job->route->handler));
-  return false;
+  try {
+    drive(shared_from_this(), job, std::get<AsyncHandler>(job->route->handler));
+    return false;
+  } catch (...) {  // no memory for the coroutine
+    return finish(job, reply_of_current_exception());
+  }
 }
 
 Lane::Detached Lane::drive(std::shared_ptr<Lane> lane, std::shared_ptr<Job> job, const AsyncHandler& handler) {
@@ -171,11 +175,11 @@ Error timeout_error(bool running, std::chrono::milliseconds timeout) noexcept {
 }  // namespace
 
 void Lane::expire_head(Clock::time_point now, std::chrono::milliseconds timeout) {
+  // The handler may still be using the job, all but its ticket, which is moved to a job of its own for the outcome.
+  const auto answered = std::make_shared<Job>();
   const bool running = current_ != nullptr;
   const std::shared_ptr<Job> job = running ? std::exchange(current_, nullptr) : waiting_.pop();
   if (job->cancelled) job->cancelled->store(true, std::memory_order_relaxed);
-  // The handler may still be using the job, all but its ticket, which is moved to a job of its own for the outcome.
-  const auto answered = std::make_shared<Job>();
   Error error = job->ready ? std::move(*job->ready) : timeout_error(running, timeout);
   answered->outcome = render(Reply(std::move(error)), std::move(job->ticket), dialect_, *buffers_);
   done_.push(answered);

@@ -1,8 +1,10 @@
 // The daemon: reads its options, serves until a signal comes, drains and leaves.
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -31,6 +33,19 @@ sigset_t block_signals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
   return signals;
+}
+
+// Each connection takes a descriptor, and shells often start programs with 1024 only.
+void raise_descriptor_limit(const tensord::DaemonOptions& options, const tensord::LogSink& log) {
+  constexpr rlim_t kOwn = 64;  // for the log, files that are written, and the event loops
+  const rlim_t wanted = options.server.max_connections + kOwn;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted) return;
+  log(LogRecord{LogLevel::warning, "few_descriptors",
+                "the system allows " + std::to_string(limit.rlim_cur) + " descriptors (ulimit -n), fewer than " +
+                    "--max-connections needs; connections beyond them will have to wait"});
 }
 
 int wait_for_signal(const sigset_t& signals) {
@@ -68,6 +83,7 @@ int drain(tensord::Server& server, const sigset_t& signals, const tensord::LogSi
 int serve(tensord::DaemonOptions options, const sigset_t& signals) {
   const tensord::LogSink log = tensord::stderr_sink(options.log_level, options.log_format);
   options.server.log = log;
+  raise_descriptor_limit(options, log);
   tensord::Server server(options.server);
   tensord::add_builtin_handlers(server);
   if (const auto started = server.start(); !started.ok()) {

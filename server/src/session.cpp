@@ -74,9 +74,7 @@ asio::awaitable<void> Session::read_all() {
   while (end_ == End::none && !dead_ && co_await wait_for_room()) {
     if (drained()) break;
     if (kept_begin_ < kept_.size()) {
-      const tensorwire::Buffer kept = std::exchange(kept_, tensorwire::Buffer());
-      const std::size_t from = std::exchange(kept_begin_, 0);
-      consume(std::string_view(reinterpret_cast<const char*>(kept.data()), kept.size()).substr(from));
+      consume_kept();
       continue;
     }
     const long received = receive();
@@ -114,8 +112,16 @@ long Session::receive() {
   drain_credit_ -= std::min(drain_credit_, received);
   Counters::add(core_.counters.bytes_in, static_cast<std::uint64_t>(received));
   now_ = active_ = Clock::now();
-  consume({buffer.data(), static_cast<std::size_t>(received)});
+  const std::string_view input(buffer.data(), static_cast<std::size_t>(received));
+  if (const std::size_t rest = consume(input); rest > 0) keep(input.substr(input.size() - rest));
   return received;
+}
+
+void Session::consume_kept() {
+  const std::string_view input(reinterpret_cast<const char*>(kept_.data()), kept_.size());
+  const std::size_t rest = consume(input.substr(kept_begin_));
+  kept_begin_ = input.size() - rest;
+  if (rest == 0) kept_.reset();
 }
 
 void Session::input_ended(long result) {

@@ -38,6 +38,8 @@ class Session final : public std::enable_shared_from_this<Session> {
   void start();
   void drain();
   void cut();
+  // The socket alone: whatever waits on it finds out.
+  void close() noexcept;
   // Everything that depends on time; true when it wants to be looked at again very soon.
   bool tick(Clock::time_point now);
   std::size_t index = 0;  // among its thread's sessions, for IoThread
@@ -56,14 +58,14 @@ class Session final : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> yield();
   bool drained();
   long receive();
+  void consume_kept();
   void input_ended(long result);
-  void close() noexcept;
 
   // session_input.cpp: from bytes to handlers
   bool may_take_message() const;
   bool may_read(Clock::time_point now);
   bool has_memory(Clock::time_point now);
-  void consume(std::string_view input);
+  std::size_t consume(std::string_view input);
   bool begin(unsigned char first);
   void refuse_http();
   void note_progress(bool completed, bool was_inside);

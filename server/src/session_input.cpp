@@ -20,6 +20,8 @@ using tensorwire::MessageReader;
 constexpr std::uint64_t kMaxSmallReplies = 256U << 10;
 // Connections whose first message shows in the log, each second.
 constexpr unsigned kFirstResults = 1000;
+// Requests whose reply is wanted as lists are answered on the I/O thread up to this size: writing numbers takes time.
+constexpr std::uint64_t kQuickList = 16U << 10;
 constexpr std::string_view kHttpText =
     "This is tensord: it speaks length-prefixed JSON, not HTTP. Send a 4-byte big-endian length and then that many "
     "bytes of JSON.\n";
@@ -37,6 +39,11 @@ bool same_token(std::string_view expected, std::string_view given) noexcept {
 bool has_image(const Request& request) {
   return std::any_of(request.tensors.begin(), request.tensors.end(),
                      [](const Item& item) { return item.image() != nullptr; });
+}
+
+bool is_quick(const Request& request, const HandlerOptions& options) {
+  if (!options.quick || request.wire_bytes > options.quick_max_bytes || has_image(request)) return false;
+  return request.encoding == tensorwire::TensorEncoding::base64 || request.wire_bytes <= kQuickList;
 }
 
 }  // namespace
@@ -73,16 +80,13 @@ bool Session::has_memory(Clock::time_point now) {
   return (turn_.held || now >= no_turn_before_) && core_.gate.may_go_on(turn_, reader_->missing_bytes());
 }
 
-// Takes message after message out of the input; what cannot be taken yet is kept.
-void Session::consume(std::string_view input) {
+// Takes message after message out of the input; gives back how much of its end cannot be taken yet.
+std::size_t Session::consume(std::string_view input) {
   bool completed = false;
   const bool was_inside = reader_ && reader_->in_message();
   while (!input.empty() && end_ == End::none && !dead_) {
     if (!reader_ && !begin(static_cast<unsigned char>(input.front()))) break;
-    if (!may_take_message()) {
-      keep(input);
-      break;
-    }
+    if (!may_take_message()) break;
     const MessageReader::Status status = reader_->feed(input);
     if (status == MessageReader::Status::need_more) break;
     completed = true;
@@ -90,6 +94,7 @@ void Session::consume(std::string_view input) {
   }
   note_progress(completed, was_inside);
   flush();
+  return end_ == End::none ? input.size() : 0;
 }
 
 // The first byte of a connection tells what it speaks; false when that is nothing of ours.
@@ -182,8 +187,7 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
   if (by_default && permits_result_line()) ticket.summary = summarize(request);
   const HandlerOptions& options = route->second.options;
   const auto* const plain = std::get_if<Handler>(&route->second.handler);
-  if (plain != nullptr && options.quick && jobs_ == 0 && request.wire_bytes <= options.quick_max_bytes &&
-      !has_image(request)) {
+  if (plain != nullptr && jobs_ == 0 && is_quick(request, options)) {
     run_here(*plain, std::move(request), std::move(ticket));
     return;
   }

@@ -1,4 +1,5 @@
 // From outcomes to sent bytes, and what the clock has to say about a connection.
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -29,6 +30,7 @@ void Session::collect() {
   if (done.empty()) return;
   active_ = Clock::now();
   while (const std::shared_ptr<Job> job = done.pop()) {
+    if (dead_) return;  // cut by the one before
     --jobs_;
     deliver(std::move(job->outcome));
   }
@@ -163,7 +165,10 @@ void Session::watch_idle(Clock::time_point now) {
   if (dead_ || jobs_ > 0) return;
   if (linger_until_ != Clock::time_point() && now >= linger_until_) return cut();
   const bool inside = reader_ && reader_->in_message();
-  if (inside || now - active_ <= core_.options.idle_timeout) return;
+  // Strangers may not hold a place for as long as those who have shown their token.
+  const auto allowed =
+      authorized_ ? core_.options.idle_timeout : std::min(core_.options.idle_timeout, 6 * core_.options.read_timeout);
+  if (inside || now - active_ <= allowed) return;
   Counters::add(core_.counters.idle_closed);
   cut();
 }

@@ -30,7 +30,8 @@ struct Options {
   // "127.0.0.1:7733", "[::1]:7733" or "localhost:7733"; port 0 takes a free one (Server::port() tells which). Addresses
   // other than loopback let other machines in, so they also want `token` or `allow_unauthenticated_remote`.
   std::string listen = "127.0.0.1:7733";
-  // What the first message of every connection must carry as `auth`; empty asks nobody. It travels as plain text.
+  // What the first message of every connection must carry as `auth`; empty asks nobody. It travels as plain text. A
+  // connection that has not shown it is idle for six read timeouts at most.
   std::string token;
   // Listens beyond loopback without a token: everyone who reaches the port can then run every handler.
   bool allow_unauthenticated_remote = false;
