@@ -16,9 +16,9 @@
 
 #include "handlers/builtin.hpp"
 #include "handlers/files.hpp"
-#include "handlers/tfrecord.hpp"
 #include "raw_client.hpp"
 #include "tensorwire/npy.hpp"
+#include "tensorwire/tfrecord.hpp"
 
 namespace {
 
@@ -350,7 +350,7 @@ std::uint32_t little_endian(std::string_view bytes) {
 }
 
 std::uint32_t masked(std::string_view bytes) {
-  const std::uint32_t crc = handlers::crc32c(std::as_bytes(std::span(bytes)));
+  const std::uint32_t crc = tensorwire::crc32c(std::as_bytes(std::span(bytes)));
   return (crc >> 15U | crc << 17U) + 0xA282EAD8U;
 }
 
@@ -390,22 +390,6 @@ TEST_F(SaveTest, RecordFollowsNoLinkAndOpensNoDevice) {
   EXPECT_EQ(refuse("../x").code, ErrorCode::bad_message);
   EXPECT_NE(refuse("pipe").message, "");
   EXPECT_EQ(refuse("link").at, "/params/file");
-}
-
-TEST(TfrecordTest, TheChecksumIsCrc32c) {
-  EXPECT_EQ(handlers::crc32c(std::as_bytes(std::span(std::string_view("123456789")))), 0xE3069283U);
-  EXPECT_EQ(handlers::crc32c({}), 0U);
-}
-
-TEST(TfrecordTest, AnExampleIsTheExpectedProtocolBuffer) {
-  handlers::ExampleBuilder builder;
-  const std::int64_t values[] = {1, 300, -1};
-  builder.add_integers("n", values);
-  builder.add_bytes("s", "hi");
-  const std::string list("\x0a\x0d\x01\xac\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 15);  // packed varints
-  const std::string integers = std::string("\x0a\x16\x0a\x01n\x12\x11\x1a\x0f", 9) + list;     // map entry, int64_list
-  const std::string bytes("\x0a\x0b\x0a\x01s\x12\x06\x0a\x04\x0a\x02hi", 13);                  // map entry, bytes_list
-  EXPECT_EQ(builder.finish(), std::string("\x0a\x25", 2) + integers + bytes);
 }
 
 }  // namespace
