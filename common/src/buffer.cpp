@@ -26,7 +26,8 @@ constexpr std::size_t kMappedBlock = 128U << 10;
 constexpr std::size_t kGranule = 64U << 10;
 // Where much was announced and little has arrived, the block has one of these sizes; only who has sent more than the
 // last of them gets a block for all that he announced, whose first page may be a huge one.
-constexpr std::size_t kStages[] = {1U << 10, 64U << 10, 1U << 20};
+// The last one has room to spare: decoders ask for a little more than they fill, and 1 MiB must not just miss it.
+constexpr std::size_t kStages[] = {1U << 10, 64U << 10, (1U << 20) + kGranule};
 // Blocks of this size use huge pages, which make the first write to fresh memory some ten times faster.
 constexpr std::size_t kHugeBlock = 4U << 20;
 constexpr std::size_t kHugePage = 2U << 20;

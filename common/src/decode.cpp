@@ -57,19 +57,18 @@ Error read_error(const Json& json) {
 
 }  // namespace
 
-Decoder::Decoder(const Limits& limits, std::shared_ptr<BufferPool> pool) : limits_(limits), pool_(std::move(pool)) {}
+Decoder::Decoder(const Limits& limits, std::shared_ptr<BufferPool> pool)
+    : limits_(limits), pool_(std::move(pool)), handler_(parts_, limits_) {}
 
 // The error that makes the message no message at all. parts_ holds what was read before it.
 std::optional<Error> Decoder::parse_skeleton(Scanned& scanned) {
   parts_.clear();
   scanned.skeleton.append(kPadding, '\0');
   rapidjson::InsituStringStream stream(scanned.skeleton.data());
-  SkeletonHandler handler(parts_, scanned.payloads, limits_);
-  const char* const* cursor = &stream.src_;
-  handler.begin(cursor, stream.head_);
-  const auto parsed = reader_.Parse<kStrict>(stream, handler);
+  handler_.begin(scanned.payloads, &stream.src_, stream.head_);
+  const auto parsed = reader_.Parse<kStrict>(stream, handler_);
   if (scanned.error) return std::move(scanned.error);
-  if (handler.json_fault() != nullptr) return Error{ErrorCode::bad_json, handler.json_fault(), ""};
+  if (handler_.json_fault() != nullptr) return Error{ErrorCode::bad_json, handler_.json_fault(), ""};
   if (parsed.IsError()) return Error{ErrorCode::bad_json, describe_json_error(parsed, scanned.skeleton), ""};
   return std::nullopt;
 }
@@ -163,13 +162,11 @@ IncomingRequest Decoder::request_from_text(std::string_view json) {
   neutralise_exponents(copy);
   copy.append(kPadding, '\0');
   rapidjson::InsituStringStream stream(copy.data());
-  SkeletonHandler handler(parts_, payloads, limits_);
-  handler.decode_inline(pool_, json);
-  const char* const* cursor = &stream.src_;
-  handler.begin(cursor, stream.head_);
-  const auto parsed = reader_.Parse<kWhole>(stream, handler);
+  handler_.decode_inline(pool_, json);
+  handler_.begin(payloads, &stream.src_, stream.head_);
+  const auto parsed = reader_.Parse<kWhole>(stream, handler_);
   std::optional<Error> error;
-  if (handler.json_fault() != nullptr) error = Error{ErrorCode::bad_json, handler.json_fault(), ""};
+  if (handler_.json_fault() != nullptr) error = Error{ErrorCode::bad_json, handler_.json_fault(), ""};
   if (!error && parsed.IsError()) error = Error{ErrorCode::bad_json, describe_json_error(parsed, json), ""};
   if (!error && json.find('\0') != std::string_view::npos) error = Error{ErrorCode::bad_json, "a NUL byte", ""};
   auto incoming = build_request(payloads, std::move(error));

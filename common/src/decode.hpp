@@ -31,6 +31,7 @@ class Decoder {
   Limits limits_;
   std::shared_ptr<BufferPool> pool_;
   MessageParts parts_;
+  SkeletonHandler handler_;
   rapidjson::Reader reader_;
 };
 

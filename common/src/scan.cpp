@@ -9,9 +9,7 @@
 namespace tensorwire {
 namespace {
 
-constexpr std::string_view kSpace = " \t\n\r";
-
-bool is_space(char c) noexcept { return kSpace.find(c) != std::string_view::npos; }
+bool is_space(char c) noexcept { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
 // Resolves \uXXXX below U+0080 and \/; -1 for any other escape: the names that matter here need no more.
 int plain_escape(std::string_view escape) noexcept {

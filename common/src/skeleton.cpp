@@ -61,7 +61,8 @@ bool rapidjson_takes(const std::string& number) {
 
 }  // namespace
 
-void SkeletonHandler::begin(const char* const* cursor, const char* head) {
+void SkeletonHandler::begin(std::vector<Payload>& payloads, const char* const* cursor, const char* head) {
+  payloads_ = &payloads;
   cursor_ = cursor;
   head_ = head;
   json_fault_ = nullptr;
@@ -151,7 +152,7 @@ TensorParts& SkeletonHandler::current_tensor() noexcept {
 }
 
 bool SkeletonHandler::at_placeholder() const noexcept {
-  return !pool_ && next_payload_ < payloads_.size() && payloads_[next_payload_].skeleton_at == offset();
+  return !pool_ && next_payload_ < payloads_->size() && (*payloads_)[next_payload_].skeleton_at == offset();
 }
 
 bool SkeletonHandler::value(const Scalar& scalar) {

@@ -31,11 +31,11 @@ class SkeletonHandler {
     std::string_view string = {};
   };
 
-  SkeletonHandler(MessageParts& parts, std::vector<Payload>& payloads, const Limits& limits)
-      : parts_(parts), payloads_(payloads), limits_(limits) {}
+  // Keeps its memory from one message to the next; parts and limits must outlive it.
+  SkeletonHandler(MessageParts& parts, const Limits& limits) : parts_(parts), limits_(limits) {}
 
   // cursor points to the stream's read position, which during a callback is the first character of its token.
-  void begin(const char* const* cursor, const char* head);
+  void begin(std::vector<Payload>& payloads, const char* const* cursor, const char* head);
   // Whole-message mode: payloads are made by this pool.
   void decode_inline(std::shared_ptr<BufferPool> pool, std::string_view text) {
     pool_ = std::move(pool);
@@ -129,7 +129,7 @@ class SkeletonHandler {
   }
 
   MessageParts& parts_;
-  std::vector<Payload>& payloads_;
+  std::vector<Payload>* payloads_ = nullptr;
   const Limits& limits_;
   const char* const* cursor_ = nullptr;
   const char* head_ = nullptr;

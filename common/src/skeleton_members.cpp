@@ -216,8 +216,8 @@ void SkeletonHandler::take_payload(TensorParts& tensor, TensorParts::Form form, 
   if (pool_ && is_text) {
     Payload payload;
     payload.ready = plain_payload(scalar->string, form == TensorParts::Form::image, *pool_);
-    payloads_.push_back(std::move(payload));
-    return note_payload(tensor, form, payloads_.size() - 1);
+    payloads_->push_back(std::move(payload));
+    return note_payload(tensor, form, payloads_->size() - 1);
   }
   if (form != TensorParts::Form::data) wrong_type("a base64 string (numbers belong in `data`)");
 }
@@ -245,8 +245,8 @@ void SkeletonHandler::finish_inline_list() {
     if (step.status == ListReader::Status::syntax) json_fault_ = "the list is no JSON";
     break;
   }
-  payloads_.push_back(std::move(payload));
-  note_payload(current_tensor(), TensorParts::Form::data, payloads_.size() - 1);
+  payloads_->push_back(std::move(payload));
+  note_payload(current_tensor(), TensorParts::Form::data, payloads_->size() - 1);
 }
 
 SkeletonHandler::Place SkeletonHandler::start_tensor(bool object) {
