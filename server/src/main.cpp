@@ -80,12 +80,23 @@ int drain(tensord::Server& server, const sigset_t& signals, const tensord::LogSi
   std::_Exit(exit_code);  // not waiting for handlers that never return
 }
 
+// False, and one sentence, when --default-handler names none.
+bool knows_default_handler(const tensord::Server& server, const std::string& name) {
+  const auto names = server.handler_names();
+  if (std::ranges::find(names, name) != names.end()) return true;
+  std::cerr << "tensord: --default-handler: there is no handler \"" << name << "\"; there are:";
+  for (const auto& each : names) std::cerr << (each == names.front() ? " " : ", ") << each;
+  std::cerr << std::endl;
+  return false;
+}
+
 int serve(tensord::DaemonOptions options, const sigset_t& signals) {
   const tensord::LogSink log = tensord::stderr_sink(options.log_level, options.log_format);
   options.server.log = log;
   raise_descriptor_limit(options, log);
   tensord::Server server(options.server);
   tensord::add_builtin_handlers(server);
+  if (!knows_default_handler(server, options.server.default_handler)) return 2;
   if (const auto started = server.start(); !started.ok()) {
     log(LogRecord{LogLevel::error, "start_failed", started.error().message});
     return 1;

@@ -1,6 +1,7 @@
 // Puts the parts of a server together, and takes them apart in the right order.
 #include "tensord/server.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <stdexcept>
@@ -147,6 +148,14 @@ Server& Server::handle(std::string name, AsyncHandler handler, HandlerOptions op
   if (impl_->state != Impl::State::fresh) throw std::logic_error("handlers are registered before the server starts");
   impl_->core.routes.insert_or_assign(std::move(name), Route{std::move(handler), std::move(options)});
   return *this;
+}
+
+std::vector<std::string> Server::handler_names() const {
+  const std::scoped_lock lock(impl_->mutex);
+  std::vector<std::string> names;
+  for (const auto& [name, route] : impl_->core.routes) names.push_back(name);
+  std::ranges::sort(names);
+  return names;
 }
 
 Result<void> Server::start() { return impl_->start(); }

@@ -52,6 +52,7 @@ WRONG = {
     "an unknown format": (["--log-format", "xml"], "xml"),
     "a token file that is not there": (["--token-file", "/nonexistent/token"], "token"),
     "a configuration that is not there": (["--config", "/nonexistent/file"], "nonexistent"),
+    "an unknown default handler": (["--listen", "127.0.0.1:0", "--default-handler", "nonsense"], "nonsense"),
     "a folder that is not there": (["--save-dir", "/nonexistent/folder"], "save-dir"),
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tensord/handler.hpp"
 #include "tensord/options.hpp"
@@ -32,6 +33,9 @@ class Server {
   [[nodiscard]] Result<void> start();
   // start() and wait(); throws std::runtime_error when it cannot start.
   void run();
+
+  // The names of all registered handlers, sorted.
+  [[nodiscard]] std::vector<std::string> handler_names() const;
 
   // The port that it listens on (0 before start()), and the address with it.
   [[nodiscard]] std::uint16_t port() const;
