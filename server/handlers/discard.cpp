@@ -1,4 +1,5 @@
 // discard: decodes everything, keeps nothing, and says how many bytes that were.
+#include <span>
 #include <utility>
 
 #include "handlers/builtin.hpp"
@@ -12,7 +13,8 @@ Reply discard(Request request) {
     const Tensor& tensor = *item.tensor().value();
     bytes += tensor.bytes().size();
     if (tensor.dtype() != tensorwire::DType::string) continue;
-    for (const std::string& text : tensor.strings().value()) bytes += text.size();
+    const std::span<const std::string> strings = tensor.strings().value();
+    for (const std::string& text : strings) bytes += text.size();
   }
   Json result = Json::object({{"nbytes", bytes}});
   add_warnings(request, result);

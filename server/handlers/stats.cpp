@@ -240,7 +240,8 @@ Numbers numbers_of(const Tensor& tensor) {
 std::uint64_t byte_count(const Tensor& tensor) {
   if (tensor.dtype() != DType::string) return tensor.bytes().size();
   std::uint64_t bytes = 0;
-  for (const std::string& text : tensor.strings().value()) bytes += text.size();
+  const std::span<const std::string> strings = tensor.strings().value();
+  for (const std::string& text : strings) bytes += text.size();
   return bytes;
 }
 

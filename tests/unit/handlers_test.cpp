@@ -170,6 +170,14 @@ TEST(HandlersTest, DiscardCountsDecodedBytes) {
   EXPECT_EQ(handlers::discard(std::move(made)).result.dump(), R"({"nbytes":96})");
 }
 
+TEST(HandlersTest, StringsCountTheirBytes) {
+  const auto labels = [] {
+    return Tensor::of_strings(Shape{2}, {"gr\u00fcn", "a long label that owns memory"}).value();
+  };
+  EXPECT_EQ(handlers::discard(request("a", labels())).result.dump(), R"({"nbytes":34})");
+  EXPECT_EQ(at(handlers::stats(request("a", labels())).result, "tensors.0.nbytes"), "34");
+}
+
 TEST(HandlersTest, EchoGivesBackNamesTensorsAndPixels) {
   Request made = request("a", tensor<std::int16_t>({1, -2}));
   made.tensors.emplace_back("b", image(2, 3, tensorwire::ImageFormat::png));
