@@ -2,6 +2,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <utility>
@@ -104,7 +105,11 @@ AsyncCore::Task<bool> AsyncCore::flush() {
   if (epoch != epoch_) co_return false;
   flushed_ += n;
   if (error) {
-    drain();  // the server may have said why
+    // The server may have said why. What it said may be with the read_loop already, whose turn comes after this one's:
+    // Asio completes a socket's writing before its reading.
+    for (int turn = 0; turn < 16 && reading_ && epoch == epoch_; ++turn) co_await asio::post(strand_, use_task);
+    if (epoch != epoch_) co_return false;
+    drain();
     if (epoch == epoch_) lose(FailureKind::disconnected, "the connection broke while sending: " + error.message());
     co_return false;
   }

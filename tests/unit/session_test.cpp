@@ -290,7 +290,7 @@ TEST(SessionTest, APeerThatDoesNotReadItsRepliesIsCut) {
 
 TEST(SessionTest, APeerThatReadsSlowlyStays) {
   Options options;
-  options.write_timeout = 200ms;
+  options.write_timeout = 2s;
   TestServer server(options);
   Client client = server.connect();
   client.send_frame(raw::zeros_json(3U << 20, R"(,"handler":"echo")"));
