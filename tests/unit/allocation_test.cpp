@@ -1,132 +1,118 @@
-// Every allocation on the way through the core values fails once: each time an error or std::bad_alloc comes out, and
-// nothing is lost or left charged.
+// Memory that runs out anywhere in the server: each allocation of a request fails once, and the server lives on.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
-#include <functional>
 #include <new>
 #include <string>
-#include <vector>
 
-#include "tensorwire/json.hpp"
-#include "tensorwire/npy.hpp"
-#include "tensorwire/tfrecord.hpp"
+#include "server_fixture.hpp"
 
 namespace {
 
-// Counts down to the allocation of this thread that fails; 0: none does.
-thread_local int allocations_left = 0;
+// The test's own thread allocates undisturbed; all others count, and the one whose turn it is gets nothing.
+thread_local bool undisturbed = false;
+std::atomic<long> left_until_failure{-1};
+std::atomic<long> counted{0};
 
-// These functions are not inlined, for g++ would suspect mismatched frees and impossible sizes where they were.
-bool fails_now() noexcept { return allocations_left != 0 && --allocations_left == 0; }
-
-[[gnu::noinline]] void* allocate(std::size_t size, std::size_t alignment) noexcept {
-  if (fails_now()) return nullptr;
-  return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment + alignment);
+bool fails() {
+  if (undisturbed || left_until_failure.load(std::memory_order_relaxed) < 0) return false;
+  counted.fetch_add(1, std::memory_order_relaxed);
+  return left_until_failure.fetch_sub(1, std::memory_order_relaxed) == 0;
 }
 
 }  // namespace
 
-void* operator new(std::size_t size) {
-  void* block = allocate(size, alignof(std::max_align_t));
-  if (block == nullptr) throw std::bad_alloc();
-  return block;
+void* operator new(std::size_t bytes) {
+  void* const memory = fails() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
 }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-  return allocate(size, alignof(std::max_align_t));
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  const auto to = static_cast<std::size_t>(alignment);
+  void* const memory = fails() ? nullptr : std::aligned_alloc(to, (bytes + to - 1) / to * to);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
 }
-void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept {
-  return allocate(size, static_cast<std::size_t>(alignment));
+void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+  return fails() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
 }
-[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
-[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
-[[gnu::noinline]] void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*bytes*/) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t /*alignment*/) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*bytes*/, std::align_val_t /*alignment*/) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, const std::nothrow_t& /*tag*/) noexcept { std::free(memory); }
 
-namespace tensorwire {
 namespace {
 
-// Runs `work` with its first, second, ... allocation failing, until it makes no more. `work` returns its error, if any.
-void fail_each_allocation(const std::function<std::optional<ErrorCode>()>& work) {
-  constexpr int kFarMore = 10'000;
-  for (int nth = 1; nth < kFarMore; ++nth) {
-    std::optional<ErrorCode> error;
-    bool thrown = false;
-    allocations_left = nth;
-    try {
-      error = work();
-    } catch (const std::bad_alloc&) {
-      thrown = true;
+using namespace std::chrono_literals;
+using raw::at;
+using raw::Client;
+using tensord::Reply;
+using tensord::Request;
+using tensord::Server;
+using tensord::Task;
+
+// Sends the request with the n-th allocation failing, for every n that the request comes to.
+void fail_each_allocation(const std::string& bytes) {
+  undisturbed = true;
+  tensord::Options options;
+  options.io_threads = 1;
+  options.handler_threads = 1;
+  options.handler_timeout = 2s;
+  raw::TestServer server(options, [](Server& s) {
+    s.handle("slow", [](Request request) -> Reply { return Reply(std::move(request.tensors)); });
+    s.handle("later", [](Request request) -> Task<Reply> {
+      co_await tensord::sleep_for(1us);
+      co_return Reply(std::move(request.tensors));
+    });
+  });
+  bool reached = true;
+  long n = 0;
+  for (; reached && n < 2000; ++n) {
+    counted = 0;
+    left_until_failure = n;
+    {
+      Client client = server.connect();
+      client.send(bytes);
+      client.end_sending();
+      (void)client.receive_all();  // a reply, an error or the end: all but a dead server
     }
-    const bool failed = allocations_left == 0;
-    allocations_left = 0;
-    if (!failed) {
-      EXPECT_EQ(error, std::nullopt) << "nothing failed";
-      EXPECT_FALSE(thrown);
-      EXPECT_GT(nth, 1) << "it allocates nothing, so nothing was tested";
-      return;
-    }
-    EXPECT_EQ(error.value_or(ErrorCode::overloaded), ErrorCode::overloaded) << "allocation " << nth;
+    reached = counted > n;
+    left_until_failure = -1;
+    Client after = server.connect();
+    ASSERT_EQ(at(after.call(raw::tensor_json(R"(,"handler":"echo","id":7)")), "id"), "7") << n;
   }
-  FAIL() << "it never comes to an end";
+  EXPECT_GT(n, 10);
+  EXPECT_LT(n, 2000);
+  EXPECT_TRUE(raw::eventually([&] { return server.count("open") == 0; }));
+  server->stop();
+  EXPECT_TRUE(server->wait());
 }
 
-template <class T>
-std::optional<ErrorCode> error_of(const Result<T>& result) {
-  return result.ok() ? std::nullopt : std::optional(result.error().code);
+std::string request(const std::string& more) {
+  return raw::frame(raw::tensor_json(",\"id\":\"a rather long id\"" + more));
 }
 
-TEST(FailingAllocations, GrowingABufferAnswersOverloadedAndThrowsNothing) {
-  const auto budget = std::make_shared<MemoryBudget>(1 << 20);
-  const auto pool = std::make_shared<BufferPool>(BufferPool::Options{}, budget);
-  fail_each_allocation([&] {
-    auto buffer = pool->empty_buffer();
-    for (const std::size_t size : {100U, 5'000U, 40'000U, 90'000U}) {
-      Result<void> resized;
-      EXPECT_NO_THROW(resized = buffer.resize(size));
-      if (!resized.ok()) return error_of(resized);
-    }
-    return std::optional<ErrorCode>();
-  });
-  EXPECT_EQ(budget->used(), 0U);
+TEST(AllocationTest, OfAQuickRequest) { fail_each_allocation(request(R"(,"handler":"echo")")); }
+
+TEST(AllocationTest, OfARequestOnAHandlerThread) {
+  fail_each_allocation(request(R"(,"handler":"slow","encoding":"list")"));
 }
 
-TEST(FailingAllocations, EvenTheSentenceOfAnErrorMayFindNoMemory) {
-  const auto pool = std::make_shared<BufferPool>(BufferPool::Options{}, std::make_shared<MemoryBudget>(10));
-  auto buffer = pool->empty_buffer();
-  allocations_left = 1;
-  const auto refused = buffer.resize(100);
-  allocations_left = 0;
-  EXPECT_EQ(refused.error().code, ErrorCode::overloaded);
-  EXPECT_EQ(refused.error().message, "out of memory");
+TEST(AllocationTest, OfACoroutine) { fail_each_allocation(request(R"(,"handler":"later")")); }
+
+TEST(AllocationTest, OfErrorsAndOfTheDefaultHandler) {
+  fail_each_allocation(request(R"(,"handler":"no such handler")") + raw::frame("no json") + request(""));
 }
 
-TEST(FailingAllocations, ParsingAndWritingJson) {
-  fail_each_allocation([] {
-    const auto value =
-        Json::parse(R"({"a long member name indeed": [1, 2.5, "a string that is not short", {"b": null}]})");
-    return error_of(value);
-  });
-  const Json value = Json::parse(R"({"a": [1, [2, {"b": "a string that is not short"}]]})").value();
-  fail_each_allocation([&] { return value.dump().empty() ? std::optional(ErrorCode::internal) : std::nullopt; });
-}
-
-TEST(FailingAllocations, ReadingAnNpyFile) {
-  const std::string file = npy_header(DType::float32, {4, 4}).value() + std::string(64, '\0');
-  fail_each_allocation([&] { return error_of(read_npy(std::as_bytes(std::span(file)))); });
-}
-
-TEST(FailingAllocations, MakingTensorsOfStrings) {
-  const std::vector<std::string> labels = {"a label that is not short at all", "another one, and just as long"};
-  fail_each_allocation([&] { return error_of(Tensor::copy_of(TensorView({2}, labels))); });
-  fail_each_allocation([] { return error_of(Tensor::allocate(DType::string, {3})); });
-}
-
-TEST(FailingAllocations, EncodingARecord) {
-  std::vector<Item> items;
-  items.emplace_back("a name that is not short at all", Tensor::allocate(DType::uint8, {3}).value());
-  items.emplace_back(Tensor::of_strings({1}, {"label"}).value());
-  fail_each_allocation([&] { return error_of(encode_tfrecord(items)); });
+TEST(AllocationTest, OfListsAndManyMessages) {
+  std::string bytes;
+  for (int i = 0; i < 5; ++i)
+    bytes += raw::frame(R"({"handler":"slow","data":[[1.5,2],[3,4]],"params":{"a":[1,"b"]}})");
+  fail_each_allocation(bytes);
 }
 
 }  // namespace
-}  // namespace tensorwire

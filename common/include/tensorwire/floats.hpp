@@ -1,4 +1,5 @@
-// Value types for the floating-point formats that C++20 has no type for: they hold exact bits and convert with one rounding.
+// Value types for the floating-point formats that C++20 has no type for: they hold exact bits and convert with one
+// rounding.
 #pragma once
 
 #include <cstdint>

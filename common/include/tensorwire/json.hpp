@@ -23,17 +23,17 @@ class Json {
 
   Json() noexcept = default;
   // Implicit, so that results read like literals: Json::object({{"mean", 1.5}, {"shape", Json::array({2, 3})}}).
-  Json(std::nullptr_t) noexcept {}                                     // NOLINT(google-explicit-constructor)
-  Json(bool value) noexcept : value_(value) {}                         // NOLINT(google-explicit-constructor)
-  Json(int value) noexcept : value_(std::int64_t{value}) {}            // NOLINT(google-explicit-constructor)
-  Json(std::int64_t value) noexcept : value_(value) {}                 // NOLINT(google-explicit-constructor)
-  Json(std::uint64_t value) noexcept;                                  // NOLINT(google-explicit-constructor)
-  Json(double value) noexcept : value_(value) {}                       // NOLINT(google-explicit-constructor)
-  Json(std::string value) noexcept : value_(std::move(value)) {}       // NOLINT(google-explicit-constructor)
-  Json(std::string_view value) : value_(std::string(value)) {}         // NOLINT(google-explicit-constructor)
-  Json(const char* value) : value_(std::string(value)) {}              // NOLINT(google-explicit-constructor)
-  Json(Array value) noexcept : value_(std::move(value)) {}             // NOLINT(google-explicit-constructor)
-  Json(Object value) noexcept : value_(std::move(value)) {}            // NOLINT(google-explicit-constructor)
+  Json(std::nullptr_t) noexcept {}                                // NOLINT(google-explicit-constructor)
+  Json(bool value) noexcept : value_(value) {}                    // NOLINT(google-explicit-constructor)
+  Json(int value) noexcept : value_(std::int64_t{value}) {}       // NOLINT(google-explicit-constructor)
+  Json(std::int64_t value) noexcept : value_(value) {}            // NOLINT(google-explicit-constructor)
+  Json(std::uint64_t value) noexcept;                             // NOLINT(google-explicit-constructor)
+  Json(double value) noexcept : value_(value) {}                  // NOLINT(google-explicit-constructor)
+  Json(std::string value) noexcept : value_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Json(std::string_view value) : value_(std::string(value)) {}    // NOLINT(google-explicit-constructor)
+  Json(const char* value) : value_(std::string(value)) {}         // NOLINT(google-explicit-constructor)
+  Json(Array value) noexcept : value_(std::move(value)) {}        // NOLINT(google-explicit-constructor)
+  Json(Object value) noexcept : value_(std::move(value)) {}       // NOLINT(google-explicit-constructor)
   static Json array(std::initializer_list<Json> items = {}) { return Json(Array(items)); }
   static Json object(std::initializer_list<Member> members = {}) { return Json(Object(members)); }
 
@@ -47,9 +47,9 @@ class Json {
   [[nodiscard]] bool is_object() const noexcept { return std::holds_alternative<Object>(value_); }
   [[nodiscard]] bool is_array() const noexcept { return std::holds_alternative<Array>(value_); }
   [[nodiscard]] std::optional<bool> as_bool() const noexcept;
-  [[nodiscard]] std::optional<std::int64_t> as_int() const noexcept;    // integers within int64, and whole doubles there
-  [[nodiscard]] std::optional<std::uint64_t> as_uint() const noexcept;  // likewise within uint64
-  [[nodiscard]] std::optional<double> as_double() const noexcept;       // any number
+  [[nodiscard]] std::optional<std::int64_t> as_int() const noexcept;  // integers within int64, and whole doubles there
+  [[nodiscard]] std::optional<std::uint64_t> as_uint() const noexcept;       // likewise within uint64
+  [[nodiscard]] std::optional<double> as_double() const noexcept;            // any number
   [[nodiscard]] std::optional<std::string_view> as_string() const noexcept;  // valid while this value lives unchanged
   [[nodiscard]] const Array* as_array() const noexcept { return std::get_if<Array>(&value_); }
   [[nodiscard]] const Object* as_object() const noexcept { return std::get_if<Object>(&value_); }

@@ -28,7 +28,8 @@ struct Limits {
   std::size_t max_string = 1U << 20;
   // width × height × channels of a decoded image: 100 million samples are a 33-megapixel colour photograph.
   std::uint64_t max_pixels = 100'000'000;
-  // Scans of a progressive JPEG: each scan makes the decoder walk all coefficients again (a 230-byte file can ask for 10,000).
+  // Scans of a progressive JPEG: each scan makes the decoder walk all coefficients again (a 230-byte file can ask for
+  // 10,000).
   int max_jpeg_scans = 100;
   // Milliseconds that the decoding of one image may take.
   std::uint32_t max_image_ms = 10'000;

@@ -34,7 +34,8 @@ class Item {
   Item(std::string item_name, Image image) : name(std::move(item_name)), content_(std::move(image)) {}
 
   std::string name;  // empty when the sender gave none
-  // Where it stood in the request, a JSON Pointer such as "/tensors/0" ("" when its members stood in the request itself).
+  // Where it stood in the request, a JSON Pointer such as "/tensors/0" ("" when its members stood in the request
+  // itself).
   std::string at;
 
   [[nodiscard]] const Image* image() const noexcept { return std::get_if<Image>(&content_); }
@@ -71,22 +72,23 @@ struct Request {
   std::shared_ptr<const std::atomic<bool>> cancel_flag;
 
   [[nodiscard]] bool cancelled() const noexcept { return cancel_flag && cancel_flag->load(std::memory_order_relaxed); }
-  // The entry of that name / at that index; throws ErrorException (bad_message, naming what is there) when there is none,
-  // which the sender of a request gets as an error reply.
+  // The entry of that name / at that index; throws ErrorException (bad_message, naming what is there) when there is
+  // none, which the sender of a request gets as an error reply.
   [[nodiscard]] const Item& tensor(std::string_view name) const;
   [[nodiscard]] const Item& tensor(std::size_t index) const;
 };
 
 // A handler's answer. Move-only.
 struct Reply {
-  RequestId id;               // the server fills it in
-  std::vector<Item> tensors;  // an Item made from an Image goes out as its file (`image`), one from a Tensor as its elements
-  Json result;                // anything but null stands in the reply
-  std::optional<Error> error; // an error reply: tensors and result are not sent then
+  RequestId id;  // the server fills it in
+  std::vector<Item>
+      tensors;  // an Item made from an Image goes out as its file (`image`), one from a Tensor as its elements
+  Json result;  // anything but null stands in the reply
+  std::optional<Error> error;  // an error reply: tensors and result are not sent then
 
   Reply() = default;
-  Reply(Json json) : result(std::move(json)) {}          // NOLINT(google-explicit-constructor)
-  Reply(Error failure) : error(std::move(failure)) {}    // NOLINT(google-explicit-constructor)
+  Reply(Json json) : result(std::move(json)) {}                  // NOLINT(google-explicit-constructor)
+  Reply(Error failure) : error(std::move(failure)) {}            // NOLINT(google-explicit-constructor)
   Reply(std::vector<Item> items) : tensors(std::move(items)) {}  // NOLINT(google-explicit-constructor)
   [[nodiscard]] static Reply of(std::string name, Tensor tensor) {
     Reply reply;

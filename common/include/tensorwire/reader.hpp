@@ -69,8 +69,8 @@ class MessageReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// The same in one step for a whole message (the JSON object alone, no prefix), built from whole-message RapidJSON and a plain
-// base64 decoder: slower, simpler, and what the machine above is tested against.
+// The same in one step for a whole message (the JSON object alone, no prefix), built from whole-message RapidJSON and a
+// plain base64 decoder: slower, simpler, and what the machine above is tested against.
 [[nodiscard]] IncomingRequest decode_request_oracle(std::string_view json, const Limits& limits,
                                                     const std::shared_ptr<BufferPool>& pool);
 

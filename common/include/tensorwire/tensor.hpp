@@ -29,7 +29,8 @@ class Shape {
   [[nodiscard]] std::size_t rank() const noexcept { return rank_; }
   [[nodiscard]] std::int64_t operator[](std::size_t axis) const noexcept { return dims_[axis]; }
   [[nodiscard]] std::span<const std::int64_t> dims() const noexcept { return {dims_.data(), rank_}; }
-  // Product of the axes (1 at rank 0); `bad_shape` when it exceeds int64. A zero axis makes it 0 whatever the others are.
+  // Product of the axes (1 at rank 0); `bad_shape` when it exceeds int64. A zero axis makes it 0 whatever the others
+  // are.
   [[nodiscard]] Result<std::int64_t> element_count() const;
   // element_count() × itemsize, checked likewise.
   [[nodiscard]] Result<std::uint64_t> byte_count(DType dtype) const;
@@ -75,12 +76,15 @@ class TensorView {
   std::int64_t size_ = 1;
 };
 
-// Owns its elements: C order, host byte order, 64-byte aligned, in a Buffer (or, for dtype string, in a vector). Move-only.
+// Owns its elements: C order, host byte order, 64-byte aligned, in a Buffer (or, for dtype string, in a vector).
+// Move-only.
 class Tensor {
  public:
   Tensor() = default;
-  // Uninitialised elements from the pool. `bad_shape`/`overloaded` when they cannot be had; dtype string gives empty strings.
-  [[nodiscard]] static Result<Tensor> allocate(DType dtype, const Shape& shape, BufferPool& pool = *BufferPool::shared());
+  // Uninitialised elements from the pool. `bad_shape`/`overloaded` when they cannot be had; dtype string gives empty
+  // strings.
+  [[nodiscard]] static Result<Tensor> allocate(DType dtype, const Shape& shape,
+                                               BufferPool& pool = *BufferPool::shared());
   // Takes over a buffer of exactly shape × itemsize bytes; `size_mismatch` otherwise.
   [[nodiscard]] static Result<Tensor> adopt(DType dtype, const Shape& shape, Buffer buffer);
   // charge: whatever accounts for the strings' memory; it is held as long as the tensor.

@@ -29,9 +29,9 @@ struct OutgoingRequest {
   RequestId id;
   std::string_view handler;
   std::vector<OutgoingItem> tensors;
-  Json params;                                        // an object, or null
-  TensorEncoding payload = TensorEncoding::base64;    // how these tensors are written (`tensor`, or `data` lists)
-  TensorEncoding encoding = TensorEncoding::base64;   // how the reply's are asked for
+  Json params;                                       // an object, or null
+  TensorEncoding payload = TensorEncoding::base64;   // how these tensors are written (`tensor`, or `data` lists)
+  TensorEncoding encoding = TensorEncoding::base64;  // how the reply's are asked for
   bool oneway = false;
   std::string_view auth;
 };
