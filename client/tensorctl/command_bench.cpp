@@ -227,6 +227,7 @@ Report run_all(Shared& shared, const std::vector<std::unique_ptr<Worker>>& worke
   shared.running = workers.size();
   const auto begin = Clock::now();
   std::vector<std::thread> threads;
+  threads.reserve(workers.size());
   for (const auto& worker : workers) {
     threads.emplace_back([&shared, &worker] {
       worker->run();

@@ -140,7 +140,7 @@ std::string Base64Decoder::describe_bad_character(const std::string& place) cons
   if (white_space.find(c) != std::string_view::npos) {
     return "white space " + place + ": base64.encodebytes or a line-wrapping encoder was used; use base64.b64encode";
   }
-  const std::string what = quote(fault_character_) + " is not base64, " + place;
+  std::string what = quote(fault_character_) + " is not base64, " + place;
   if (c == '-' || c == '_') {
     return what + "; URL-safe base64: use the standard alphabet (base64.b64encode, not urlsafe_b64encode)";
   }

@@ -39,10 +39,10 @@ void allow_params(const Request& request, std::initializer_list<const char*> kno
 
 void add_warnings(const Request& request, Json& result) {
   Json warnings;
-  for (std::size_t i = 0; i < request.tensors.size(); ++i) {
-    const Image* const image = request.tensors[i].image();
+  for (const Item& item : request.tensors) {
+    const Image* const image = item.image();
     if (image == nullptr || image->warning().empty()) continue;
-    warnings.push(Json::object({{"at", request.tensors[i].at}, {"message", image->warning()}}));
+    warnings.push(Json::object({{"at", item.at}, {"message", image->warning()}}));
   }
   if (!warnings.is_null()) result.set("warnings", std::move(warnings));
 }

@@ -66,8 +66,8 @@ class [[nodiscard]] Outcome {
  public:
   // Implicit from both sides, so that `return reply;` and `return failure;` both read well.
   Outcome(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Outcome(Failure failure)
-      : state_(std::in_place_index<1>, std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Outcome(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}
 
   [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
