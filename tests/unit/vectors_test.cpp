@@ -260,7 +260,7 @@ TEST(Vectors, MeanTheSameInPiecesOfEverySize) {
 
 TEST(Vectors, StreamsMeanTheSameInSmallPieces) {
   for (const auto& vector : all_vectors()) {
-    for (const std::size_t size : {1, 2, 3, 4, 5, 7, 13, 31, 64, 65, 127, 256, 1021}) {
+    for (const std::size_t size : {1U, 2U, 3U, 4U, 5U, 7U, 13U, 31U, 64U, 65U, 127U, 256U, 1021U}) {
       ASSERT_EQ(read_in_pieces(vector, vector.data, size), to_text(vector.outcome)) << vector.file << " by " << size;
     }
   }
@@ -345,7 +345,7 @@ std::string write(MessageWriter writer, std::size_t piece) {
 TEST(Vectors, AreWrittenByteForByte) {
   for (const auto& vector : all_vectors()) {
     if (!vector.written) continue;
-    for (const std::size_t piece : {64, 65, 100, 4096}) {
+    for (const std::size_t piece : {64U, 65U, 100U, 4096U}) {
       std::string data;
       for (const auto& meaning : vector.outcome.messages) {
         const auto outgoing = outgoing_of(meaning);

@@ -51,7 +51,7 @@ TEST(Writer, TheSizeOfTheCallersBufferDoesNotMatter) {
   std::vector<std::int16_t> values(1000);
   std::iota(values.begin(), values.end(), std::int16_t{-500});
   OutgoingRequest request;
-  for (std::size_t n : {0, 1, 2, 3, 997}) {
+  for (const std::size_t n : {0U, 1U, 2U, 3U, 997U}) {
     request.tensors.push_back(
         {.name = std::string_view("abcdefgh").substr(0, 1 + n % 7),
          .view = TensorView(std::span<const std::int16_t>(values).first(n), {static_cast<std::int64_t>(n)})});
