@@ -27,6 +27,8 @@ milliseconds period_for(const Options& options) {
   return std::max(shortest / 4, milliseconds(2));
 }
 
+constexpr milliseconds kPauseWithoutMemory{10};
+
 std::atomic<std::uint64_t> next_connection{1};
 
 }  // namespace
@@ -47,14 +49,29 @@ void IoThread::begin() {
 // What an event throws (no memory) ends that event, not the thread.
 void IoThread::loop() noexcept {
   pthread_setname_np(pthread_self(), "tensord-io");
+  bool lost = false;
   while (true) {
     try {
+      if (lost) recover();
+      lost = false;
       context_.run();
       return;
-    } catch (const std::exception& failure) {
-      core_.log.write(LogLevel::error, "io_failure", failure.what());
+    } catch (...) {
+      if (!lost) core_.log.write(LogLevel::error, "io_failure", "an event was lost: no memory is left");
+      if (lost) std::this_thread::sleep_for(kPauseWithoutMemory);
+      lost = true;
     }
   }
+}
+
+void IoThread::recover() {
+  if (check_) check_();
+  if (!ticking_ && !sessions_.empty()) schedule_tick(period_);
+}
+
+void IoThread::keep_going(std::function<void()> check) {
+  check_ = std::move(check);
+  asio::post(context_, [this] { check_(); });
 }
 
 // Counted as open from here on, so that a drain waits for it.
@@ -88,12 +105,7 @@ void IoThread::for_each_session(const Visit& visit) {
   for (std::size_t i = sessions_.size(); i-- > 0;) {
     if (i >= sessions_.size()) continue;
     const std::shared_ptr<Session> session = sessions_[i]->weak_from_this().lock();
-    if (!session) continue;
-    try {
-      visit(*session);
-    } catch (...) {
-      session->close();
-    }
+    if (session) session->guarded([&] { visit(*session); });
   }
 }
 

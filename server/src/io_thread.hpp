@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <span>
 #include <thread>
@@ -38,6 +39,10 @@ class IoThread {
   [[nodiscard]] boost::asio::io_context& context() noexcept { return context_; }
   void adopt(boost::asio::ip::tcp::socket socket);  // a new connection, whose socket belongs to this context
 
+  // Calls check soon on its thread, and again whenever an event was lost for want of memory: it sets up what it finds
+  // missing, and may throw.
+  void keep_going(std::function<void()> check);
+
   // Its own thread only:
   [[nodiscard]] std::span<char> receive_buffer() noexcept { return {receive_.get(), kReceiveBytes}; }
   [[nodiscard]] std::span<char> send_buffer() noexcept { return {send_.get(), kSendBytes}; }
@@ -48,6 +53,7 @@ class IoThread {
 
  private:
   void loop() noexcept;
+  void recover();
   void add(const std::shared_ptr<Session>& session);
   void schedule_tick(std::chrono::milliseconds delay);
   void tick();
@@ -62,6 +68,7 @@ class IoThread {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
   boost::asio::steady_timer timer_{context_};
   std::chrono::milliseconds period_;
+  std::function<void()> check_;
   bool ticking_ = false;
   bool watched_closely_ = false;
   bool draining_ = false;

@@ -1,7 +1,10 @@
-// One accept loop for all I/O threads.
+// Accepts in a loop for all I/O threads, with the system's own call: Asio's accept loses its handler when memory is
+// out.
 #include "listener.hpp"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -9,6 +12,9 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <exception>
+#include <system_error>
 #include <utility>
 
 #include "outcome.hpp"
@@ -55,6 +61,7 @@ Result<void> Listener::open(const Endpoint& wanted) {
   if (!failure && endpoint.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(true), failure);
   if (!failure) acceptor_.bind(endpoint, failure);
   if (!failure) acceptor_.listen(asio::socket_base::max_listen_connections, failure);
+  if (!failure) acceptor_.native_non_blocking(true, failure);
   if (!failure) endpoint_ = acceptor_.local_endpoint(failure);
   if (!failure) return {};
   return Error{ErrorCode::internal,
@@ -64,80 +71,92 @@ Result<void> Listener::open(const Endpoint& wanted) {
 }
 
 void Listener::start() {
-  asio::co_spawn(
-      acceptor_.get_executor(), [self = shared_from_this()]() -> asio::awaitable<void> { return self->accept_all(); },
-      [self = shared_from_this()](std::exception_ptr failure) {
-        if (failure && !self->closed()) self->start();  // out of memory; the next accept waits for an event anyway
-      });
+  threads_.front()->keep_going([weak = weak_from_this()] {
+    if (const auto self = weak.lock(); self && !self->armed_ && !self->closed()) self->await_connections();
+  });
 }
 
 void Listener::stop() {
   asio::post(acceptor_.get_executor(), [self = shared_from_this()] {
-    self->accept_backlog();
+    self->accept_waiting();  // established, they have perhaps sent something already
+    self->closed_ = true;
     boost::system::error_code ignored;
     self->acceptor_.close(ignored);
     self->timer_.cancel();
-    self->closed_ = true;
     self->core_.session_ended();
   });
 }
 
-// Connections that are established and wait to be accepted have perhaps sent something already.
-void Listener::accept_backlog() {
-  boost::system::error_code failure;
-  acceptor_.non_blocking(true, failure);
-  while (!failure) {
-    IoThread& thread = next_thread();
-    tcp::socket socket = acceptor_.accept(thread.context(), failure);
-    if (!failure) place(std::move(socket), thread);
-  }
+// Throws without memory; armed_ tells whether there is something to wait for.
+void Listener::await_connections() {
+  acceptor_.async_wait(asio::socket_base::wait_read, [self = shared_from_this()](const boost::system::error_code&) {
+    self->armed_ = false;
+    if (self->closed()) return;
+    self->accept_waiting() ? self->await_connections() : self->pause();
+  });
+  armed_ = true;
 }
 
-IoThread& Listener::next_thread() { return *threads_[next_++ % threads_.size()]; }
+void Listener::pause() {
+  timer_.expires_after(kPause);
+  timer_.async_wait([self = shared_from_this()](const boost::system::error_code&) {
+    self->armed_ = false;
+    if (!self->closed()) self->await_connections();
+  });
+  armed_ = true;
+}
 
-asio::awaitable<void> Listener::accept_all() {
-  while (!closed()) {
-    boost::system::error_code failure;
-    IoThread& thread = next_thread();
-    tcp::socket socket =
-        co_await acceptor_.async_accept(thread.context(), asio::redirect_error(asio::use_awaitable, failure));
-    if (!failure) {
-      place(std::move(socket), thread);
-    } else if (!closed()) {
-      co_await pause(failure);
+// Takes what waits to be accepted; false when the system has no room for more.
+bool Listener::accept_waiting() {
+  while (true) {
+    const int accepted = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) {
+      place(accepted);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      return true;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      log_failure(errno);
+      return false;
     }
   }
 }
 
-void Listener::place(tcp::socket socket, IoThread& thread) {
-  if (core_.counters.open.load(std::memory_order_relaxed) >= core_.options.max_connections) {
-    Counters::add(core_.counters.refused);
-    if (refusing_ >= kMaxRefusing) return;
-    asio::co_spawn(acceptor_.get_executor(), refuse(shared_from_this(), std::move(socket)), asio::detached);
-    return;
-  }
-  boost::system::error_code ignored;
-  socket.set_option(tcp::no_delay(true), ignored);
-  Counters::add(core_.counters.connections);
-  thread.adopt(std::move(socket));
+void Listener::log_failure(int reason) {
+  Counters::add(core_.counters.accept_failures);
+  if (!core_.log.permits(Flood::accept, 1)) return;
+  core_.log.write(Flood::accept, LogLevel::error, "accept_failed",
+                  "cannot accept connections: " + std::generic_category().message(reason) + "; trying again");
 }
 
-asio::awaitable<void> Listener::pause(const boost::system::error_code& failure) {
-  if (failure == asio::error::connection_aborted) co_return;  // the peer left before its turn
-  Counters::add(core_.counters.accept_failures);
-  if (core_.log.permits(Flood::accept, 1)) {
-    core_.log.write(Flood::accept, LogLevel::error, "accept_failed",
-                    "cannot accept connections: " + failure.message() + "; trying again");
+// To one of the I/O threads; without memory for it the connection is closed.
+void Listener::place(int accepted) {
+  IoThread& thread = *threads_[next_++ % threads_.size()];
+  const bool full = core_.counters.open.load(std::memory_order_relaxed) >= core_.options.max_connections;
+  const int yes = 1;
+  ::setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  Counters::add(full ? core_.counters.refused : core_.counters.connections);
+  tcp::socket socket((full ? *threads_.front() : thread).context());
+  boost::system::error_code failure;
+  try {
+    socket.assign(endpoint_.protocol(), accepted, failure);
+  } catch (...) {
+    failure = asio::error::no_memory;
   }
-  boost::system::error_code ignored;
-  timer_.expires_after(kPause);
-  co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (failure) {
+    ::close(accepted);
+    return;
+  }
+  try {
+    if (!full) return thread.adopt(std::move(socket));
+    if (refusing_ >= kMaxRefusing) return;
+    asio::co_spawn(acceptor_.get_executor(), refuse(shared_from_this(), std::move(socket)), asio::detached);
+  } catch (const std::exception&) {
+    log_failure(ENOMEM);
+  }
 }
 
 // Tells a connection over the cap, and gives it a moment to read that.
-asio::awaitable<void> Listener::refuse(std::shared_ptr<Listener> /*self: kept alive*/, tcp::socket accepted) {
-  // Moved to this thread's loop, as the one it was accepted for never sees it.
-  tcp::socket socket(acceptor_.get_executor(), endpoint_.protocol(), accepted.release());
+asio::awaitable<void> Listener::refuse(std::shared_ptr<Listener> /*self: kept alive*/, tcp::socket socket) {
   ++refusing_;
   if (core_.log.permits(Flood::connection, 1)) {
     core_.log.write(Flood::connection, LogLevel::warning, "connection_refused",

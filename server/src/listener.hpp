@@ -29,12 +29,12 @@ class Listener : public std::enable_shared_from_this<Listener> {
   [[nodiscard]] boost::asio::ip::tcp::endpoint endpoint() const { return endpoint_; }
 
  private:
-  boost::asio::awaitable<void> accept_all();
-  boost::asio::awaitable<void> pause(const boost::system::error_code& failure);
-  boost::asio::awaitable<void> refuse(std::shared_ptr<Listener> self, boost::asio::ip::tcp::socket accepted);
-  void place(boost::asio::ip::tcp::socket socket, IoThread& thread);
-  void accept_backlog();
-  IoThread& next_thread();
+  void await_connections();
+  void pause();
+  bool accept_waiting();
+  void place(int accepted);
+  void log_failure(int reason);
+  boost::asio::awaitable<void> refuse(std::shared_ptr<Listener> self, boost::asio::ip::tcp::socket socket);
 
   Core& core_;
   const std::vector<IoThread*> threads_;
@@ -43,6 +43,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   boost::asio::ip::tcp::endpoint endpoint_;
   std::size_t next_ = 0;
   std::size_t refusing_ = 0;  // connections that are being told so
+  bool armed_ = false;        // something will call it again
   std::atomic<bool> closed_ = false;
 };
 

@@ -21,7 +21,7 @@ Error failure_text(ErrorCode code, std::string_view what) {
 std::optional<MessageWriter> try_render(Reply reply, const Ticket& ticket, Dialect dialect, BufferPool& pool,
                                         std::optional<Error>& failure) noexcept {
   try {
-    reply.id = ticket.id;
+    reply.id = copy_of(ticket.id);
     Result<MessageWriter> writer = MessageWriter::reply(std::move(reply), ticket.encoding, dialect, pool);
     if (writer.ok()) return std::move(writer).value();
     failure = std::move(writer).error();
@@ -34,6 +34,10 @@ std::optional<MessageWriter> try_render(Reply reply, const Ticket& ticket, Diale
 }
 
 }  // namespace
+
+tensorwire::RequestId copy_of(const tensorwire::RequestId& id) {
+  return std::visit([](const auto& held) { return tensorwire::RequestId(std::decay_t<decltype(held)>(held)); }, id);
+}
 
 Error make_error(ErrorCode code, const char* sentence) noexcept {
   try {

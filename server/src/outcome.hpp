@@ -31,6 +31,9 @@ struct Outcome {
 // Inside a catch block: the error reply for what was caught.
 [[nodiscard]] Reply reply_of_current_exception() noexcept;
 
+// A copy that may throw for want of memory: std::variant's own would, in g++ 12, destroy what it never made.
+[[nodiscard]] tensorwire::RequestId copy_of(const tensorwire::RequestId& id);
+
 // An error whose sentence could not be had for want of memory keeps its code.
 [[nodiscard]] Error make_error(ErrorCode code, const char* sentence) noexcept;
 

@@ -92,10 +92,10 @@ Result<void> Server::Impl::start() {
   if (Result<void> verdict = opened->open(*endpoint); !verdict.ok()) return verdict;
   listener = std::move(opened);
   core.handlers = std::make_unique<HandlerPool>(core.options.handler_threads);
+  listener->start();
   for (const auto& thread : threads) thread->begin();
   started_at = Clock::now();
   state = State::running;
-  listener->start();
   return {};
 }
 

@@ -38,8 +38,15 @@ class Session final : public std::enable_shared_from_this<Session> {
   void start();
   void drain();
   void cut();
-  // The socket alone: whatever waits on it finds out.
-  void close() noexcept;
+  // Runs a step outside the coroutine; when it throws (no memory), nobody could tell what is left undone: cuts.
+  template <class Step>
+  void guarded(const Step& step) {
+    try {
+      step();
+    } catch (...) {
+      cut();
+    }
+  }
   // Everything that depends on time; true when it wants to be looked at again very soon.
   bool tick(Clock::time_point now);
   std::size_t index = 0;  // among its thread's sessions, for IoThread
@@ -57,6 +64,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> linger();
   boost::asio::awaitable<void> yield();
   bool drained();
+  void close() noexcept;
   long receive();
   void consume_kept();
   void input_ended(long result);

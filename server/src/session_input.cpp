@@ -183,7 +183,7 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
   const bool by_default = request.handler.empty();
   const auto route = core_.routes.find(by_default ? core_.options.default_handler : request.handler);
   ticket.handler = route->first;
-  request.id = ticket.id;
+  request.id = copy_of(ticket.id);
   if (by_default && permits_result_line()) ticket.summary = summarize(request);
   const HandlerOptions& options = route->second.options;
   const auto* const plain = std::get_if<Handler>(&route->second.handler);
@@ -246,7 +246,7 @@ void Session::hand_over(std::shared_ptr<Job> job) {
   if (!lane_) {
     auto notify = [weak = weak_from_this(), executor = socket_.get_executor()] {
       boost::asio::post(executor, [weak] {
-        if (const auto self = weak.lock()) self->collect();
+        if (const auto self = weak.lock()) self->guarded([&self] { self->collect(); });
       });
     };
     lane_ = std::make_shared<Lane>(*core_.handlers, dialect_, core_.buffers, std::move(notify),

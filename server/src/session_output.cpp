@@ -85,7 +85,7 @@ void Session::flush() {
     flush_posted_ = true;
     asio::post(socket_.get_executor(), [self = shared_from_this()] {
       self->flush_posted_ = false;
-      self->flush();
+      self->guarded([&self] { self->flush(); });
     });
   }
   wakeup_.wake();
@@ -95,7 +95,7 @@ void Session::await_writable() {
   write_waiting_ = true;
   socket_.async_wait(asio::socket_base::wait_write, [self = shared_from_this()](const boost::system::error_code&) {
     self->write_waiting_ = false;
-    self->flush();
+    self->guarded([&self] { self->flush(); });
   });
 }
 

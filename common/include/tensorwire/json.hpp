@@ -34,6 +34,17 @@ class Json {
   Json(const char* value) : value_(std::string(value)) {}         // NOLINT(google-explicit-constructor)
   Json(Array value) noexcept : value_(std::move(value)) {}        // NOLINT(google-explicit-constructor)
   Json(Object value) noexcept : value_(std::move(value)) {}       // NOLINT(google-explicit-constructor)
+  // Copies by way of a value that is moved in: where copying runs out of memory, g++ 12's std::variant would otherwise
+  // destroy an alternative that it never made (it believes that strings and vectors cannot fail).
+  Json(const Json& other) { *this = other; }
+  Json& operator=(const Json& other) {
+    Value copy = std::visit([](const auto& held) { return Value(std::decay_t<decltype(held)>(held)); }, other.value_);
+    value_ = std::move(copy);
+    return *this;
+  }
+  Json(Json&&) noexcept = default;
+  Json& operator=(Json&&) noexcept = default;
+  ~Json() = default;
   static Json array(std::initializer_list<Json> items = {}) { return Json(Array(items)); }
   static Json object(std::initializer_list<Member> members = {}) { return Json(Object(members)); }
 
