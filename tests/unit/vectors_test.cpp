@@ -20,7 +20,6 @@ using namespace tensorwire;
 struct Outcome {
   std::vector<Json> messages;
   std::string ends = "whole";
-  friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
 struct Vector {
