@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -104,6 +105,7 @@ long Session::receive() {
     const std::uint64_t wanted = (reader_ ? reader_->missing_bytes() : 0) + kLookAheadBytes;
     buffer = buffer.first(static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), wanted)));
   }
+  if (draining_) buffer = buffer.first(std::min(buffer.size(), static_cast<std::size_t>(drain_credit_)));
   long received = -1;
   do {
     received = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);

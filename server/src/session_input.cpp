@@ -263,9 +263,9 @@ void Session::refuse_late_input() {
   std::string_view input(buffer.data(), received > 0 ? static_cast<std::size_t>(received) : 0);
   if (!reader_ && (input.empty() || !begin(static_cast<unsigned char>(input.front())))) return;
   Ticket ticket;
-  linger_ = true;
   const bool complete = reader_->feed(input) != MessageReader::Status::need_more;
   if (!complete && !reader_->in_message()) return;
+  linger_ = true;
   if (complete) {
     Incoming incoming = reader_->take_request();
     ticket.id = std::move(incoming.request.id);

@@ -23,20 +23,25 @@ bool fails() {
 
 }  // namespace
 
-// Not inlined, or g++ takes the free() in one for a mismatch with the new in its caller.
+// All forms that this program uses; a sanitizer keeps its own ones where one is missing, and tells a mismatch. Not
+// inlined, or g++ takes the free() in one for a mismatch with the new in its caller.
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+  return fails() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+}
+[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment,
+                                     const std::nothrow_t& /*tag*/) noexcept {
+  const auto to = static_cast<std::size_t>(alignment);
+  return fails() ? nullptr : std::aligned_alloc(to, (bytes + to - 1) / to * to);
+}
 [[gnu::noinline]] void* operator new(std::size_t bytes) {
-  void* const memory = fails() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
+  void* const memory = operator new(bytes, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
 [[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
-  const auto to = static_cast<std::size_t>(alignment);
-  void* const memory = fails() ? nullptr : std::aligned_alloc(to, (bytes + to - 1) / to * to);
+  void* const memory = operator new(bytes, alignment, std::nothrow);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
-}
-[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
-  return fails() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
 }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t /*bytes*/) noexcept { std::free(memory); }
@@ -45,6 +50,10 @@ bool fails() {
   std::free(memory);
 }
 [[gnu::noinline]] void operator delete(void* memory, const std::nothrow_t& /*tag*/) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t /*alignment*/,
+                                       const std::nothrow_t& /*tag*/) noexcept {
+  std::free(memory);
+}
 
 namespace {
 
