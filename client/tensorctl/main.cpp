@@ -26,7 +26,7 @@ Examples:
   tensorctl ping
   tensorctl call stats x.npy
   tensorctl call echo photo.png -o pixels.npy
-  tensorctl send frames/ --handler save --param folder=run1
+  tensorctl send frames/ --handler save --param prefix=run1/
   tensorctl --connect 127.0.0.1:9000 send x.npy --raw-json
 
 Exit codes: 0 ok, 1 the server answered with an error, 2 wrong usage, 3 cannot connect or connection lost,
