@@ -331,7 +331,7 @@ def ready(sock):
 
 def test_sigterm_under_load_loses_no_received_request():
     with Daemon() as daemon:
-        answered, refused, stop = [0] * 8, [0] * 8, threading.Event()
+        answered, refused = [0] * 8, [0] * 8
 
         def send(i):
             """Every request sent whole gets its reply, or the connection's end tells that it did not arrive."""
@@ -349,18 +349,15 @@ def test_sigterm_under_load_loses_no_received_request():
                         return
                     assert reply["id"] == n and (to_array(reply["tensors"][0]) == array).all()
                     answered[i] += 1
-                    if n == 20:
-                        stop.set()
 
         threads = [threading.Thread(target=send, args=(i,)) for i in range(8)]
         for thread in threads:
             thread.start()
-        assert stop.wait(60)
+        wait_until(lambda: min(answered) > 2, what="a reply on every connection")
         daemon.signal(signal.SIGTERM)
         for thread in threads:
             thread.join()
         assert daemon.wait() == 0
-        assert all(n > 0 for n in answered)
         assert count_at_end(daemon, "unanswered") == 0
         assert count_at_end(daemon, "replies") == sum(answered) + sum(refused)
         assert count_at_end(daemon, "messages") >= sum(answered)
