@@ -2,6 +2,7 @@
 // out.
 #include "listener.hpp"
 
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +31,10 @@ constexpr std::chrono::milliseconds kPause{100};
 // Connections over the cap that are told so at a time; the rest is just closed.
 constexpr std::size_t kMaxRefusing = 64;
 constexpr std::chrono::milliseconds kRefuseTime{200};
+// Blocks that were freed and not taken again for so long (twice that at most) go back to the system.
+constexpr std::chrono::seconds kHousekeeping{30};
+// What the C library may keep at the end of its heap.
+[[maybe_unused]] constexpr std::size_t kHeapPad = 1U << 20;
 
 std::string refusal(Core& core) {
   Error error{ErrorCode::overloaded,
@@ -50,7 +55,8 @@ Listener::Listener(Core& core, std::vector<IoThread*> threads)
     : core_(core),
       threads_(std::move(threads)),
       acceptor_(threads_.front()->context()),
-      timer_(threads_.front()->context()) {}
+      timer_(threads_.front()->context()),
+      housekeeping_(threads_.front()->context()) {}
 
 Result<void> Listener::open(const Endpoint& wanted) {
   boost::system::error_code failure;
@@ -72,7 +78,10 @@ Result<void> Listener::open(const Endpoint& wanted) {
 
 void Listener::start() {
   threads_.front()->keep_going([weak = weak_from_this()] {
-    if (const auto self = weak.lock(); self && !self->armed_ && !self->closed()) self->await_connections();
+    const auto self = weak.lock();
+    if (!self || self->closed()) return;
+    if (!self->armed_) self->await_connections();
+    if (!self->keeps_house_) self->await_housekeeping();
   });
 }
 
@@ -83,6 +92,7 @@ void Listener::stop() {
     boost::system::error_code ignored;
     self->acceptor_.close(ignored);
     self->timer_.cancel();
+    self->housekeeping_.cancel();
     self->core_.session_ended();
   });
 }
@@ -104,6 +114,25 @@ void Listener::pause() {
     if (!self->closed()) self->await_connections();
   });
   armed_ = true;
+}
+
+void Listener::await_housekeeping() {
+  housekeeping_.expires_after(kHousekeeping);
+  housekeeping_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
+    self->keeps_house_ = false;
+    if (cancelled || self->closed()) return;
+    self->keep_house();
+    self->await_housekeeping();
+  });
+  keeps_house_ = true;
+}
+
+// The pool keeps blocks warm, and the C library what was freed in small pieces: an idle daemon needs neither.
+void Listener::keep_house() {
+  core_.buffers->trim_unused();
+#ifdef __GLIBC__
+  ::malloc_trim(kHeapPad);
+#endif
 }
 
 // Takes what waits to be accepted; false when the system has no room for more.
