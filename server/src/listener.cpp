@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/v6_only.hpp>
@@ -31,10 +32,17 @@ constexpr std::chrono::milliseconds kPause{100};
 // Connections over the cap that are told so at a time; the rest is just closed.
 constexpr std::size_t kMaxRefusing = 64;
 constexpr std::chrono::milliseconds kRefuseTime{200};
-// Blocks that were freed and not taken again for so long (twice that at most) go back to the system.
-constexpr std::chrono::seconds kHousekeeping{30};
-// What the C library may keep at the end of its heap.
-[[maybe_unused]] constexpr std::size_t kHeapPad = 1U << 20;
+// Between looks at the memory; each so many of them, blocks that nobody has taken since go back to the system.
+constexpr std::chrono::seconds kHousekeeping{5};
+constexpr unsigned kLooksPerTrim = 6;
+
+// Gives back what was freed in small pieces, which the C library otherwise keeps for itself.
+void trim_heap() {
+#ifdef __GLIBC__
+  constexpr std::size_t kKept = 1U << 20;
+  ::malloc_trim(kKept);
+#endif
+}
 
 std::string refusal(Core& core) {
   Error error{ErrorCode::overloaded,
@@ -127,12 +135,16 @@ void Listener::await_housekeeping() {
   keeps_house_ = true;
 }
 
-// The pool keeps blocks warm, and the C library what was freed in small pieces: an idle daemon needs neither.
+// An idle daemon becomes small; so does one that has just let go of many small things: they are no longer charged, so
+// others may take as much.
 void Listener::keep_house() {
-  core_.buffers->trim_unused();
-#ifdef __GLIBC__
-  ::malloc_trim(kHeapPad);
-#endif
+  const std::uint64_t used = core_.budget->used();
+  most_used_ = std::max(most_used_, used);
+  const bool regular = ++looks_ % kLooksPerTrim == 0;
+  if (regular) core_.buffers->trim_unused();
+  if (!regular && most_used_ - used <= core_.budget->limit() / 8) return;
+  most_used_ = used;
+  trim_heap();
 }
 
 // Takes what waits to be accepted; false when the system has no room for more.

@@ -46,9 +46,11 @@ class Listener : public std::enable_shared_from_this<Listener> {
   boost::asio::steady_timer housekeeping_;
   boost::asio::ip::tcp::endpoint endpoint_;
   std::size_t next_ = 0;
-  std::size_t refusing_ = 0;  // connections that are being told so
-  bool armed_ = false;        // something will call it again
-  bool keeps_house_ = false;  // likewise, for the housekeeping
+  std::size_t refusing_ = 0;     // connections that are being told so
+  bool armed_ = false;           // something will call it again
+  bool keeps_house_ = false;     // likewise, for the housekeeping
+  unsigned looks_ = 0;           // of the housekeeping
+  std::uint64_t most_used_ = 0;  // of the budget, since the heap was trimmed
   std::atomic<bool> closed_ = false;
 };
 

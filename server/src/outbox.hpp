@@ -38,9 +38,13 @@ class Outbox {
   [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return sent_; }
   // Replies that are not completely sent.
   [[nodiscard]] std::size_t replies() const noexcept { return writers_.size() - head_; }
+  // What all of it occupies, tensors apart: about, and rather more than less.
+  [[nodiscard]] std::uint64_t held_bytes() const noexcept { return leftover_.capacity() + replies() * kReplyBytes; }
   void clear() noexcept;
 
  private:
+  // A short reply with its writer, as measured.
+  static constexpr std::uint64_t kReplyBytes = 2048;
   struct Entry {
     tensorwire::MessageWriter writer;
     std::uint64_t bytes;

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "footprint.hpp"
 #include "io_thread.hpp"
 #include "session.hpp"
 
@@ -18,6 +19,8 @@ using tensorwire::MessageReader;
 
 // Small replies may pile up to so much before reading stops.
 constexpr std::uint64_t kMaxSmallReplies = 256U << 10;
+// And no more of them than that: each takes some kilobytes however short it is.
+constexpr std::size_t kMaxReplies = 256;
 // Connections whose first message shows in the log, each second.
 constexpr unsigned kFirstResults = 1000;
 // Requests whose reply is wanted as lists are answered on the I/O thread up to this size: writing numbers takes time.
@@ -50,7 +53,8 @@ bool is_quick(const Request& request, const HandlerOptions& options) {
 
 // Whether one more whole message may come in.
 bool Session::may_take_message() const {
-  return jobs_ + outbox_.large_replies() < core_.options.in_flight && outbox_.small_bytes() < kMaxSmallReplies;
+  return jobs_ + outbox_.large_replies() < core_.options.in_flight && outbox_.small_bytes() < kMaxSmallReplies &&
+         outbox_.replies() < kMaxReplies;
 }
 
 // Whether to read now, at the edge of a message or inside one.
@@ -191,7 +195,13 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
     run_here(*plain, std::move(request), std::move(ticket));
     return;
   }
-  auto job = std::make_shared<Job>();
+  auto job = std::make_shared<Job>(core_.budget);
+  if (!job->held.try_set(footprint(request))) {
+    answer_error(
+        Error{ErrorCode::overloaded, "no memory is left to hold this message until its turn; try again later", ""},
+        std::move(ticket));
+    return;
+  }
   job->cancelled = std::make_shared<std::atomic<bool>>(false);
   request.cancel_flag = job->cancelled;
   job->request = std::move(request);
