@@ -74,7 +74,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   bool may_read(Clock::time_point now);
   bool has_memory(Clock::time_point now);
   std::size_t consume(std::string_view input);
-  bool begin(unsigned char first);
+  bool begin(std::string_view input);
   void refuse_http();
   void note_progress(bool completed, bool was_inside);
   void keep(std::string_view input);

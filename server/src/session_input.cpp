@@ -39,6 +39,12 @@ bool same_token(std::string_view expected, std::string_view given) noexcept {
   return difference == 0;
 }
 
+// Windows' file sharing has the same length before its messages, and they begin like nothing in JSON.
+bool is_smb(std::string_view input) noexcept {
+  const std::string_view body = input.substr(std::min<std::size_t>(4, input.size()));
+  return input.front() == '\0' && (body.starts_with("\xFFSMB") || body.starts_with("\xFESMB"));
+}
+
 bool has_image(const Request& request) {
   return std::any_of(request.tensors.begin(), request.tensors.end(),
                      [](const Item& item) { return item.image() != nullptr; });
@@ -89,7 +95,7 @@ std::size_t Session::consume(std::string_view input) {
   bool completed = false;
   const bool was_inside = reader_ && reader_->in_message();
   while (!input.empty() && end_ == End::none && !dead_) {
-    if (!reader_ && !begin(static_cast<unsigned char>(input.front()))) break;
+    if (!reader_ && !begin(input)) break;
     if (!may_take_message()) break;
     const MessageReader::Status status = reader_->feed(input);
     if (status == MessageReader::Status::need_more) break;
@@ -102,8 +108,9 @@ std::size_t Session::consume(std::string_view input) {
 }
 
 // The first byte of a connection tells what it speaks; false when that is nothing of ours.
-bool Session::begin(unsigned char first) {
-  dialect_ = tensorwire::classify_first_byte(first);
+bool Session::begin(std::string_view input) {
+  const auto first = static_cast<unsigned char>(input.front());
+  dialect_ = is_smb(input) ? Dialect::unknown : tensorwire::classify_first_byte(first);
   if (dialect_ == Dialect::framed || dialect_ == Dialect::raw_json) {
     reader_.emplace(dialect_, core_.options.limits, core_.buffers);
     return true;
@@ -114,10 +121,10 @@ bool Session::begin(unsigned char first) {
     return false;
   }
   dialect_ = Dialect::framed;
+  const std::string came = is_smb(input) ? "SMB, which is not spoken here" : "byte " + std::to_string(first);
   answer_error(
       Error{ErrorCode::bad_frame,
-            "a connection begins with a 4-byte big-endian length (first byte 0 to 64) or with '{', not with byte " +
-                std::to_string(first),
+            "a connection begins with a 4-byte big-endian length (first byte 0 to 64) or with '{', not with " + came,
             ""},
       Ticket());
   return false;
@@ -271,7 +278,7 @@ void Session::refuse_late_input() {
   const std::span<char> buffer = io_.receive_buffer();
   const ssize_t received = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   std::string_view input(buffer.data(), received > 0 ? static_cast<std::size_t>(received) : 0);
-  if (!reader_ && (input.empty() || !begin(static_cast<unsigned char>(input.front())))) return;
+  if (!reader_ && (input.empty() || !begin(input))) return;
   Ticket ticket;
   const bool complete = reader_->feed(input) != MessageReader::Status::need_more;
   if (!complete && !reader_->in_message()) return;

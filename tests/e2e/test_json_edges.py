@@ -71,7 +71,14 @@ BAD_UTF8 = {
     "five and six bytes": (b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80"),
     "never in UTF-8": (b"\xfe", b"\xff", b"\xfe\xff", b"\xff\xfe"),
     "cut short": (b"\xc3", b"\xe2\x82", b"\xe2", b"\xf0\x9f\x98", b"\xf0\x9f", b"\xf0"),
-    "cut short, then more": (b"\xc3(", b"\xe2\x82(", b"\xe2(\xa1", b"\xf0\x9f\x98(", b"\xf0(\x8c\xbc", b"\xf0\x9f(\xbc"),
+    "cut short, then more": (
+        b"\xc3(",
+        b"\xe2\x82(",
+        b"\xe2(\xa1",
+        b"\xf0\x9f\x98(",
+        b"\xf0(\x8c\xbc",
+        b"\xf0\x9f(\xbc",
+    ),
     "Latin-1": ("größe".encode("latin-1"),),
 }
 GOOD_UTF8 = "\x7f\x80\u07ff\u0800\ud7ff\ue000\ufeff\uffff\U00010000\U0010ffff"
@@ -89,10 +96,20 @@ LONE_SURROGATES = (
 )
 BAD_ESCAPES = (rb"\x41", rb"\a", rb"\u12", rb"\u12g4", rb"\U00000041", rb"\0", rb"\'")
 BAD_NUMBERS = (
-    b"01 00 -01 000.5 +1 .5 5. 1.e3 1e 1e+ 0x10 0b1 1_000 - -- 1-2 1.2.3 1e5e5 1e5.5 --1 infinity inf nan 1f 0777 \xe2\x88\x921"
+    b"01 00 -01 000.5 +1 .5 5. 1.e3 1e 1e+ 0x10 0b1 1_000 - -- 1-2 1.2.3 1e5e5 1e5.5 --1 infinity inf nan 1f 0777 "
+    b"\xe2\x88\x921"
 ).split()
 BEYOND_DOUBLE = (b"1e400", b"-1e400", b"1e309", b"1e999999999999999999999", b"1" + b"0" * 400, b"9" * 10**5)
-TINY = (b"1e-400", b"-1e-400", b"0e0", b"1e-999999999999999999999", b"0." + b"0" * 10**5 + b"1", b"-0", b"1E+2", b"0.5e-3")
+TINY = (
+    b"1e-400",
+    b"-1e-400",
+    b"1e-999999999999999999999",
+    b"0." + b"0" * 10**5 + b"1",
+    b"0e0",
+    b"-0",
+    b"1E+2",
+    b"0.5e-3",
+)
 NO_JSON = (
     b'{"a":1,}',
     b"[1,]",
@@ -195,8 +212,10 @@ def cases():
     for body in REPEATED:
         yield f"repeated: {body!r}", body, ["bad_message"]
     good = b'{"handler":"info","x":[]}'
-    for before, behind in ((b"\xef\xbb\xbf", b""), (b"", b"\x00"), (b"\x00", b""), (b"", good), (b"", b"]"), (b"", b"x")):
-        yield f"{before!r} before, {behind!r} behind", before + good + behind, ["bad_json"]
+    for before in (b"\xef\xbb\xbf", b"\x00", b"// x\n"):
+        yield f"{before!r} before", before + good, ["bad_json"]
+    for behind in (b"\x00", good, b"]", b"}", b"x", b",", b"// x"):
+        yield f"{behind!r} behind", good + behind, ["bad_json"]
     for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"):
         yield encoding, good.decode().encode(encoding), ["bad_json"]
     yield "white space around", b" \t\r\n" + good + b"\n\r\t ", ["ok"]
@@ -211,8 +230,9 @@ def cases():
         n = 10**power
         for where in ("params", "an unknown member", "id", "shape", "a key of a tensor"):
             inner = b'"k":%s,"l"' if where.startswith("a key") else b"%s"
-            yield f"{n} arrays deep in {where}", text(inner % deep(n, b"[", b"]"), where), ["bad_json", "bad_message"]
-            yield f"{n} objects deep in {where}", text(inner % deep(n, b'{"a":', b"}"), where), ["bad_json", "bad_message"]
+            for kind, opening, closing in (("arrays", b"[", b"]"), ("objects", b'{"a":', b"}")):
+                body = text(inner % deep(n, opening, closing), where)
+                yield f"{n} {kind} deep in {where}", body, ["bad_json", "bad_message"]
         yield f"{n} arrays deep in data", text(deep(n, b"[", b"]"), "data"), ["bad_shape"]
         yield f"{n} arrays open", text(b"[" * n), ["bad_json"]
         yield f"{n} arrays closed", text(b"]" * n), ["bad_json"]
@@ -220,7 +240,8 @@ def cases():
     yield "100,000 short members", b'{"handler":"info",%s}' % named(10**5, "{:x}"), ["ok"]
     yield "100,000 members in params", b'{"handler":"info","params":{%s}}' % named(10**5, "{:x}"), ["ok"]
     yield "100,000 members, one twice", b'{"handler":"info","0":1,%s}' % named(10**5, "{:x}"), ["bad_message"]
-    yield "1000 members in each of 90", b'{"handler":"info","x":[%s]}' % b",".join([b"{%s}" % named(1000, "{:x}")] * 90), ["ok"]
+    many = b",".join([b"{%s}" % named(1000, "{:x}")] * 90)
+    yield "1000 members in each of 90 objects", b'{"handler":"info","x":[%s]}' % many, ["ok"]
 
 
 def ask(sock, body):
