@@ -260,10 +260,16 @@ void append_escape(std::string& out, char c) {
   }
 }
 
+bool is_plain(char c) noexcept { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; }
+
 // Bytes that are no UTF-8 become U+FFFD, so that what leaves is always JSON.
 void append_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
+    const auto plain = static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const auto front = static_cast<unsigned char>(text.front());
     const std::size_t length = sequence_length(text);
     if (length == 0) {

@@ -2,6 +2,7 @@
 #include "tensorwire/writer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <utility>
@@ -11,6 +12,9 @@
 
 namespace tensorwire {
 namespace {
+
+// Payloads up to this size are encoded into the text at once; a segment of their own would cost more.
+constexpr std::size_t kInlinePayload = 384;
 
 bool is_plain(std::string_view text) noexcept {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; });
@@ -63,6 +67,7 @@ struct MessageWriter::Impl {
   Result<void> end();
   void end_text();
   void payload(Segment::Kind kind, std::span<const std::byte> bytes);
+  void inline_payload(std::span<const std::byte> bytes);
 
   void member(std::string_view name);
   void id(const RequestId& id);
@@ -88,8 +93,17 @@ void MessageWriter::Impl::end_text() {
 
 void MessageWriter::Impl::payload(Segment::Kind kind, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
+  if (kind == Segment::Kind::base64 && bytes.size() <= kInlinePayload) return inline_payload(bytes);
   end_text();
   segments.push_back({kind, bytes.size(), bytes.data()});
+}
+
+void MessageWriter::Impl::inline_payload(std::span<const std::byte> bytes) {
+  std::array<char, encoded_size(kInlinePayload)> characters;
+  Base64Encoder encoder;
+  auto written = encoder.feed(bytes, characters.data());
+  written += encoder.finish(characters.data() + written);
+  text.append(characters.data(), written);
 }
 
 Result<void> MessageWriter::Impl::end() {
