@@ -6,10 +6,12 @@
 #include <rapidjson/reader.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <memory_resource>
 #include <new>
 
 #include "numbers.hpp"
@@ -341,7 +343,10 @@ class Dumper {
   }
 
   std::string& out_;
-  std::vector<Frame> open_;
+  // The frames of usual nestings fit in here: small replies are written by the million.
+  std::array<std::byte, 256> arena_;
+  std::pmr::monotonic_buffer_resource memory_{arena_.data(), arena_.size()};
+  std::pmr::vector<Frame> open_{&memory_};
 };
 
 }  // namespace

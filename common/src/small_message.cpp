@@ -116,6 +116,12 @@ std::optional<DType> canonical_dtype(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+// key == text, which compilers only compare inline where they know the length.
+template <std::size_t N>
+bool is(std::string_view key, const char (&text)[N]) noexcept {
+  return key.size() == N - 1 && std::memcmp(key.data(), text, N - 1) == 0;
+}
+
 class Parser {
  public:
   Parser(std::string_view json, SmallMessage& out, std::size_t max_tensors, BufferPool& pool)
@@ -159,23 +165,23 @@ class Parser {
   }
 
   bool root_member(std::string_view key) {
-    if (key == "id") return first(id) && take_id();
-    if (key == "handler") return first(handler) && take_text(out_.request.handler);
-    if (key == "tensors") return !std::exchange(has_tensors_, true) && take_tensors();
-    if (key == "status") return first(status) && take_status();
-    if (key == "result") return first(result) && take_flat(out_.result);
-    if (key == "params") return first(params) && cursor_.next_is('{') && take_flat(out_.request.params);
-    if (key == "encoding") return first(encoding) && take_encoding();
-    if (key == "oneway") return first(oneway) && take_bool(out_.request.oneway);
-    if (key == "auth") return first(auth) && take_text(out_.request.auth);
+    if (is(key, "id")) return first(id) && take_id();
+    if (is(key, "handler")) return first(handler) && take_text(out_.request.handler);
+    if (is(key, "tensors")) return !std::exchange(has_tensors_, true) && take_tensors();
+    if (is(key, "status")) return first(status) && take_status();
+    if (is(key, "result")) return first(result) && take_flat(out_.result);
+    if (is(key, "params")) return first(params) && cursor_.next_is('{') && take_flat(out_.request.params);
+    if (is(key, "encoding")) return first(encoding) && take_encoding();
+    if (is(key, "oneway")) return first(oneway) && take_bool(out_.request.oneway);
+    if (is(key, "auth")) return first(auth) && take_text(out_.request.auth);
     return tensor_member(direct_, key);
   }
 
   bool tensor_member(Draft& draft, std::string_view key) {
-    if (key == "tensor") return !draft.bytes && take_bytes(draft.bytes.emplace());
-    if (key == "shape") return !draft.shape && take_shape(draft.shape);
-    if (key == "dtype") return !draft.dtype && take_dtype(draft.dtype);
-    if (key == "name") return !draft.name && cursor_.take_string(draft.name.emplace());
+    if (is(key, "tensor")) return !draft.bytes && take_bytes(draft.bytes.emplace());
+    if (is(key, "shape")) return !draft.shape && take_shape(draft.shape);
+    if (is(key, "dtype")) return !draft.dtype && take_dtype(draft.dtype);
+    if (is(key, "name")) return !draft.name && cursor_.take_string(draft.name.emplace());
     return false;
   }
 

@@ -49,7 +49,7 @@ struct MessageWriter::Impl {
   Dialect dialect = Dialect::framed;
   std::string text;
   std::size_t text_in_segments = 0;  // text before this belongs to a segment already
-  std::vector<Segment> segments;
+  std::vector<Segment> segments;     // none: the message is its text
   std::vector<Buffer> lists;
   Reply reply;  // owns what the segments of a reply refer to
   std::uint64_t total = 0;
@@ -81,6 +81,7 @@ struct MessageWriter::Impl {
   Result<void> reply_tensors(TensorEncoding encoding, BufferPool& pool);
   void reply_error(const Error& error);
 
+  std::size_t read_text(std::span<char> out) noexcept;
   std::size_t read_segment(std::span<char> out) noexcept;
   std::size_t read_base64(const Segment& source, std::span<char> out) noexcept;
 };
@@ -109,7 +110,8 @@ void MessageWriter::Impl::inline_payload(std::span<const std::byte> bytes) {
 Result<void> MessageWriter::Impl::end() {
   text.push_back('}');
   if (dialect != Dialect::framed) text.push_back('\n');
-  end_text();
+  if (!segments.empty()) end_text();
+  total = segments.empty() ? text.size() : 0;
   for (const auto& each : segments) total += each.wire_size();
   if (dialect != Dialect::framed) return {};
   const auto length = total - 4;
@@ -314,6 +316,14 @@ std::size_t MessageWriter::Impl::read_segment(std::span<char> out) noexcept {
   return written;
 }
 
+std::size_t MessageWriter::Impl::read_text(std::span<char> out) noexcept {
+  const auto written = std::min(text.size() - text_read, out.size());
+  std::memcpy(out.data(), text.data() + text_read, written);
+  text_read += written;
+  given += written;
+  return written;
+}
+
 MessageWriter::MessageWriter() : impl_(std::make_unique<Impl>()) {}
 MessageWriter::~MessageWriter() = default;
 MessageWriter::MessageWriter(MessageWriter&&) noexcept = default;
@@ -324,6 +334,7 @@ std::uint64_t MessageWriter::remaining_bytes() const noexcept { return impl_->to
 
 std::size_t MessageWriter::read(std::span<char> out) noexcept {
   auto& impl = *impl_;
+  if (impl.segments.empty()) return impl.read_text(out);
   std::size_t filled = 0;
   while (impl.segment < impl.segments.size()) {
     const auto written = impl.read_segment(out.subspan(filled));
