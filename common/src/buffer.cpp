@@ -183,6 +183,20 @@ bool MemoryBudget::try_charge(std::uint64_t bytes) noexcept {
   return true;
 }
 
+bool MemoryCharge::try_set(std::uint64_t bytes) noexcept {
+  if (budget_ != nullptr && bytes > bytes_ && !budget_->try_charge(bytes - bytes_)) return false;
+  if (bytes > bytes_) bytes_ = bytes;
+  set(bytes);
+  return true;
+}
+
+void MemoryCharge::set(std::uint64_t bytes) noexcept {
+  const std::uint64_t before = std::exchange(bytes_, bytes);
+  if (budget_ == nullptr || bytes == before) return;
+  if (bytes > before) budget_->charge(bytes - before);
+  if (bytes < before) budget_->release(before - bytes);
+}
+
 struct BufferPool::Impl {
   Impl(std::size_t limit, MemoryBudget* charged_budget) : max_retained(limit), budget(charged_budget) {
     kept.reserve(kMaxKept);

@@ -99,7 +99,8 @@ class Scanner {
   void begin_list();
   [[nodiscard]] bool takes_tensors() const noexcept;
   [[nodiscard]] bool diverts_text() const noexcept;
-  [[nodiscard]] bool room_for_payload();
+  [[nodiscard]] bool room_for_payload(bool list);
+  [[nodiscard]] bool hold(std::size_t bytes);
   void keep(std::string_view piece);
   void fail(ErrorCode code, std::string message);
   void too_deep();
@@ -107,6 +108,8 @@ class Scanner {
 
   Limits limits_;
   std::shared_ptr<BufferPool> pool_;
+  MemoryCharge charge_;            // for the skeleton and the payloads' own objects
+  std::size_t payload_bytes_ = 0;  // what the latter come to
   Scanned message_;
   std::vector<Level> levels_;
   std::size_t excess_depth_ = 0;  // levels beyond limits_.max_depth, which are only counted

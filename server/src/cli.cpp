@@ -55,6 +55,8 @@ Log (stderr) and rest
 SIGTERM or SIGINT: stop accepting, answer what was received, exit 0.
 )";
 
+constexpr std::size_t kLongestSentence = 2000;
+
 Error refuse(const std::string& sentence) { return Error{ErrorCode::bad_message, sentence, ""}; }
 
 // One setting: its name without the dashes, and what its text does to the options.
@@ -256,7 +258,10 @@ Result<void> apply_all(const Flags& flags, EnvironmentLookup lookup, std::vector
   return apply_flags(flags);
 }
 
-Farewell refusal(const std::string& sentence) { return {"tensord: " + sentence + "\n", 2}; }
+// One line, whatever stands in the values that it quotes.
+Farewell refusal(const std::string& sentence) {
+  return {"tensord: " + printable(sentence, kLongestSentence) + "\n", 2};
+}
 
 }  // namespace
 

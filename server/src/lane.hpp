@@ -17,8 +17,11 @@ namespace tensord {
 
 // One message on its way: to a handler, or (ready set) an error that only has to wait for its turn.
 struct Job {
+  explicit Job(std::shared_ptr<tensorwire::MemoryBudget> budget = nullptr) noexcept : held(std::move(budget)) {}
+
   Ticket ticket;
   Request request;
+  tensorwire::MemoryCharge held;  // for what the request occupies besides its payloads
   const Route* route = nullptr;
   std::optional<Error> ready;
   std::shared_ptr<std::atomic<bool>> cancelled;

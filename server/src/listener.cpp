@@ -2,10 +2,12 @@
 // out.
 #include "listener.hpp"
 
+#include <malloc.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/v6_only.hpp>
@@ -30,6 +32,17 @@ constexpr std::chrono::milliseconds kPause{100};
 // Connections over the cap that are told so at a time; the rest is just closed.
 constexpr std::size_t kMaxRefusing = 64;
 constexpr std::chrono::milliseconds kRefuseTime{200};
+// Between looks at the memory; each so many of them, blocks that nobody has taken since go back to the system.
+constexpr std::chrono::seconds kHousekeeping{5};
+constexpr unsigned kLooksPerTrim = 6;
+
+// Gives back what was freed in small pieces, which the C library otherwise keeps for itself.
+void trim_heap() {
+#ifdef __GLIBC__
+  constexpr std::size_t kKept = 1U << 20;
+  ::malloc_trim(kKept);
+#endif
+}
 
 std::string refusal(Core& core) {
   Error error{ErrorCode::overloaded,
@@ -50,7 +63,8 @@ Listener::Listener(Core& core, std::vector<IoThread*> threads)
     : core_(core),
       threads_(std::move(threads)),
       acceptor_(threads_.front()->context()),
-      timer_(threads_.front()->context()) {}
+      timer_(threads_.front()->context()),
+      housekeeping_(threads_.front()->context()) {}
 
 Result<void> Listener::open(const Endpoint& wanted) {
   boost::system::error_code failure;
@@ -72,7 +86,10 @@ Result<void> Listener::open(const Endpoint& wanted) {
 
 void Listener::start() {
   threads_.front()->keep_going([weak = weak_from_this()] {
-    if (const auto self = weak.lock(); self && !self->armed_ && !self->closed()) self->await_connections();
+    const auto self = weak.lock();
+    if (!self || self->closed()) return;
+    if (!self->armed_) self->await_connections();
+    if (!self->keeps_house_) self->await_housekeeping();
   });
 }
 
@@ -83,6 +100,7 @@ void Listener::stop() {
     boost::system::error_code ignored;
     self->acceptor_.close(ignored);
     self->timer_.cancel();
+    self->housekeeping_.cancel();
     self->core_.session_ended();
   });
 }
@@ -104,6 +122,29 @@ void Listener::pause() {
     if (!self->closed()) self->await_connections();
   });
   armed_ = true;
+}
+
+void Listener::await_housekeeping() {
+  housekeeping_.expires_after(kHousekeeping);
+  housekeeping_.async_wait([self = shared_from_this()](const boost::system::error_code& cancelled) {
+    self->keeps_house_ = false;
+    if (cancelled || self->closed()) return;
+    self->keep_house();
+    self->await_housekeeping();
+  });
+  keeps_house_ = true;
+}
+
+// An idle daemon becomes small; so does one that has just let go of many small things: they are no longer charged, so
+// others may take as much.
+void Listener::keep_house() {
+  const std::uint64_t used = core_.budget->used();
+  most_used_ = std::max(most_used_, used);
+  const bool regular = ++looks_ % kLooksPerTrim == 0;
+  if (regular) core_.buffers->trim_unused();
+  if (!regular && most_used_ - used <= core_.budget->limit() / 8) return;
+  most_used_ = used;
+  trim_heap();
 }
 
 // Takes what waits to be accepted; false when the system has no room for more.

@@ -1,4 +1,5 @@
-// Accepts connections and hands them to the I/O threads, also when there are too many of them.
+// Accepts connections and hands them to the I/O threads, also when there are too many of them; between times it gives
+// memory that nobody uses any more back to the system.
 #pragma once
 
 #include <atomic>
@@ -31,6 +32,8 @@ class Listener : public std::enable_shared_from_this<Listener> {
  private:
   void await_connections();
   void pause();
+  void keep_house();
+  void await_housekeeping();
   bool accept_waiting();
   void place(int accepted);
   void log_failure(int reason);
@@ -40,10 +43,14 @@ class Listener : public std::enable_shared_from_this<Listener> {
   const std::vector<IoThread*> threads_;
   boost::asio::ip::tcp::acceptor acceptor_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer housekeeping_;
   boost::asio::ip::tcp::endpoint endpoint_;
   std::size_t next_ = 0;
-  std::size_t refusing_ = 0;  // connections that are being told so
-  bool armed_ = false;        // something will call it again
+  std::size_t refusing_ = 0;     // connections that are being told so
+  bool armed_ = false;           // something will call it again
+  bool keeps_house_ = false;     // likewise, for the housekeeping
+  unsigned looks_ = 0;           // of the housekeeping
+  std::uint64_t most_used_ = 0;  // of the budget, since the heap was trimmed
   std::atomic<bool> closed_ = false;
 };
 

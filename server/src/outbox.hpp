@@ -36,11 +36,17 @@ class Outbox {
   [[nodiscard]] std::uint64_t small_bytes() const noexcept { return small_bytes_ + tiny_bytes_; }
   // Bytes sent since the beginning.
   [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return sent_; }
+  // Replies that still have a writer of their own.
+  [[nodiscard]] std::size_t unrendered() const noexcept { return writers_.size() - head_; }
   // Replies that are not completely sent.
-  [[nodiscard]] std::size_t replies() const noexcept { return writers_.size() - head_ + tiny_; }
+  [[nodiscard]] std::size_t replies() const noexcept { return unrendered() + tiny_; }
+  // What all of it occupies, tensors apart: about, and rather more than less.
+  [[nodiscard]] std::uint64_t held_bytes() const noexcept { return leftover_.capacity() + unrendered() * kReplyBytes; }
   void clear() noexcept;
 
  private:
+  // A short reply with its writer, as measured.
+  static constexpr std::uint64_t kReplyBytes = 2048;
   struct Entry {
     tensorwire::MessageWriter writer;
     std::uint64_t bytes;

@@ -39,6 +39,7 @@ Session::Session(IoThread& io, Core& core, asio::ip::tcp::socket socket, std::sh
       core_(core),
       socket_(std::move(socket)),
       number_(number),
+      unread_replies_(core.budget),
       authorized_(core.options.token.empty()),
       now_(Clock::now()) {
   message_began_ = progress_ = active_ = write_progress_ = now_;

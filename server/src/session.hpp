@@ -74,7 +74,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   bool may_read(Clock::time_point now);
   bool has_memory(Clock::time_point now);
   std::size_t consume(std::string_view input);
-  bool begin(unsigned char first);
+  bool begin(std::string_view input);
   void refuse_http();
   void note_progress(bool completed, bool was_inside);
   void keep(std::string_view input);
@@ -110,6 +110,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   std::optional<tensorwire::MessageReader> reader_;  // from the first byte on
   std::shared_ptr<Lane> lane_;                       // from the first message on that a handler thread gets
   Outbox outbox_;
+  tensorwire::MemoryCharge unread_replies_;  // while the peer does not read
   Wakeup wakeup_;
   tensorwire::Buffer kept_;  // received, but to be read later: the connection has enough in flight
   std::size_t kept_begin_ = 0;

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "footprint.hpp"
 #include "io_thread.hpp"
 #include "session.hpp"
 
@@ -18,6 +19,8 @@ using tensorwire::MessageReader;
 
 // Small replies may pile up to so much before reading stops.
 constexpr std::uint64_t kMaxSmallReplies = 256U << 10;
+// And no more writers of them than that: each takes some kilobytes however short its reply is.
+constexpr std::size_t kMaxWriters = 256;
 // Connections whose first message shows in the log, each second.
 constexpr unsigned kFirstResults = 1000;
 // Requests whose reply is wanted as lists are answered on the I/O thread up to this size: writing numbers takes time.
@@ -38,6 +41,12 @@ bool same_token(std::string_view expected, std::string_view given) noexcept {
   return difference == 0;
 }
 
+// Windows' file sharing has the same length before its messages, and they begin like nothing in JSON.
+bool is_smb(std::string_view input) noexcept {
+  const std::string_view body = input.substr(std::min<std::size_t>(4, input.size()));
+  return input.front() == '\0' && (body.starts_with("\xFFSMB") || body.starts_with("\xFESMB"));
+}
+
 bool has_image(const Request& request) {
   return std::any_of(request.tensors.begin(), request.tensors.end(),
                      [](const Item& item) { return item.image() != nullptr; });
@@ -52,7 +61,8 @@ bool is_quick(const Request& request, const HandlerOptions& options) {
 
 // Whether one more whole message may come in.
 bool Session::may_take_message() const {
-  return jobs_ + outbox_.large_replies() < core_.options.in_flight && outbox_.small_bytes() < kMaxSmallReplies;
+  return jobs_ + outbox_.large_replies() < core_.options.in_flight && outbox_.small_bytes() < kMaxSmallReplies &&
+         outbox_.unrendered() < kMaxWriters;
 }
 
 // Whether to read now, at the edge of a message or inside one.
@@ -87,7 +97,7 @@ std::size_t Session::consume(std::string_view input) {
   bool completed = false;
   const bool was_inside = reader_ && reader_->in_message();
   while (!input.empty() && end_ == End::none && !dead_) {
-    if (!reader_ && !begin(static_cast<unsigned char>(input.front()))) break;
+    if (!reader_ && !begin(input)) break;
     if (!may_take_message()) break;
     const MessageReader::Status status = reader_->feed(input);
     if (status == MessageReader::Status::need_more) break;
@@ -100,8 +110,9 @@ std::size_t Session::consume(std::string_view input) {
 }
 
 // The first byte of a connection tells what it speaks; false when that is nothing of ours.
-bool Session::begin(unsigned char first) {
-  dialect_ = tensorwire::classify_first_byte(first);
+bool Session::begin(std::string_view input) {
+  const auto first = static_cast<unsigned char>(input.front());
+  dialect_ = is_smb(input) ? Dialect::unknown : tensorwire::classify_first_byte(first);
   if (dialect_ == Dialect::framed || dialect_ == Dialect::raw_json) {
     reader_.emplace(dialect_, core_.options.limits, core_.buffers);
     return true;
@@ -112,10 +123,10 @@ bool Session::begin(unsigned char first) {
     return false;
   }
   dialect_ = Dialect::framed;
+  const std::string came = is_smb(input) ? "SMB, which is not spoken here" : "byte " + std::to_string(first);
   answer_error(
       Error{ErrorCode::bad_frame,
-            "a connection begins with a 4-byte big-endian length (first byte 0 to 64) or with '{', not with byte " +
-                std::to_string(first),
+            "a connection begins with a 4-byte big-endian length (first byte 0 to 64) or with '{', not with " + came,
             ""},
       Ticket());
   return false;
@@ -194,7 +205,13 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
     run_here(*plain, std::move(request), ticket);
     return;
   }
-  auto job = std::make_shared<Job>();
+  auto job = std::make_shared<Job>(core_.budget);
+  if (!job->held.try_set(footprint(request))) {
+    answer_error(
+        Error{ErrorCode::overloaded, "no memory is left to hold this message until its turn; try again later", ""},
+        std::move(ticket));
+    return;
+  }
   job->cancelled = std::make_shared<std::atomic<bool>>(false);
   request.cancel_flag = job->cancelled;
   job->request = std::move(request);
@@ -264,7 +281,7 @@ void Session::refuse_late_input() {
   const std::span<char> buffer = io_.receive_buffer();
   const ssize_t received = ::recv(socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   std::string_view input(buffer.data(), received > 0 ? static_cast<std::size_t>(received) : 0);
-  if (!reader_ && (input.empty() || !begin(static_cast<unsigned char>(input.front())))) return;
+  if (!reader_ && (input.empty() || !begin(input))) return;
   Ticket ticket;
   const bool complete = reader_->feed(input) != MessageReader::Status::need_more;
   if (!complete && !reader_->in_message()) return;

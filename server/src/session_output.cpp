@@ -70,6 +70,7 @@ void Session::log_outcome(const Outcome& outcome) {
 }
 
 void Session::flush() {
+  unread_replies_.set(write_waiting_ && !dead_ ? outbox_.held_bytes() : 0);
   if (write_waiting_ || flush_posted_ || dead_ || outbox_.empty()) return;
   const std::uint64_t before = outbox_.sent_bytes();
   const std::size_t unsent = outbox_.replies();
@@ -93,6 +94,7 @@ void Session::flush() {
 
 void Session::await_writable() {
   write_waiting_ = true;
+  unread_replies_.set(outbox_.held_bytes());
   socket_.async_wait(asio::socket_base::wait_write, [self = shared_from_this()](const boost::system::error_code&) {
     self->write_waiting_ = false;
     self->guarded([&self] { self->flush(); });

@@ -10,6 +10,9 @@ namespace {
 
 using tensorwire::Json;
 
+// A wrong name is compared with all known ones; longer texts reach nothing new there and slow the rest down.
+constexpr std::size_t kLongestDType = 40;
+
 void require(bool holds) {
   if (!holds) std::abort();
 }
@@ -32,7 +35,7 @@ void check_dtype(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   check_string(text);
-  check_dtype(text);
+  if (text.size() <= kLongestDType) check_dtype(text);
   const auto value = Json::parse(text);
   if (!value.ok()) return 0;
   const auto again = Json::parse(value->dump());

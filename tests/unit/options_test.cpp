@@ -210,6 +210,16 @@ TEST_F(OptionsTest, BadValuesAreRefusedWithTheirPlaceAndNeverClipped) {
   EXPECT_NE(refuse({}).find("TENSORD_MAX_DEPTH"), std::string::npos);
 }
 
+TEST_F(OptionsTest, ARefusalIsOneLineWhateverTheValueHolds) {
+  environment() = {{"TENSORD_MAX_FRAME", "2MiB\nlisten"}};
+  EXPECT_NE(refuse({}).find("2MiB\\x0alisten"), std::string::npos);
+  environment().clear();
+  EXPECT_NE(refuse({"--listen", "a\x1b[31m\r\nb:1"}).find("--listen"), std::string::npos);
+  EXPECT_NE(refuse({"ex\ntra"}).find("ex\\x0atra"), std::string::npos);
+  const File evil("max-depth = \"\"\"5\n6\"\"\"\n");
+  EXPECT_NE(refuse({"--config", evil.path()}).find("max-depth"), std::string::npos);
+}
+
 TEST_F(OptionsTest, ListeningBeyondLoopbackWantsATokenOrAnExplicitWord) {
   EXPECT_NE(refuse({"--listen", "0.0.0.0:0"}).find("--token-file"), std::string::npos);
   EXPECT_NE(refuse({"--listen", "[::]:0"}).find("--allow-unauthenticated-remote"), std::string::npos);

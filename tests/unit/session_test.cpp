@@ -140,6 +140,8 @@ TEST(SessionTest, BadFramesAreAnsweredEvenToASenderThatIsStillSending) {
                {std::string("[1]"), "\"bad_frame\""},
                {std::string("\x16\x03\x01\x02\x00\x01", 6), "\"frame_too_large\""},
                {std::string("*1\r\n$4\r\nPING\r\n"), "\"frame_too_large\""},
+               {raw::frame("\xFFSMBr" + std::string(28, '\0')), "\"bad_frame\""},
+               {raw::frame("\xFESMB@" + std::string(59, '\0')), "\"bad_frame\""},
                {raw::frame(std::string(8U << 20, ' ')), "\"frame_too_large\""}};
   for (const auto& [bytes, expected] : cases) {
     Client client = server.connect();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "tensorwire/error.hpp"
 
@@ -18,6 +19,8 @@ class MemoryBudget {
 
   // Adds bytes when they fit below the limit; false (and nothing added) otherwise.
   [[nodiscard]] bool try_charge(std::uint64_t bytes) noexcept;
+  // Adds bytes that are held already, also beyond the limit.
+  void charge(std::uint64_t bytes) noexcept { used_.fetch_add(bytes, std::memory_order_relaxed); }
   void release(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
 
   [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
@@ -26,6 +29,26 @@ class MemoryBudget {
  private:
   std::atomic<std::uint64_t> used_{0};
   std::uint64_t limit_;
+};
+
+// Bytes that stay charged to a budget as long as this lives: what is held outside of Buffers. Not thread-safe.
+class MemoryCharge {
+ public:
+  // budget may be null: nothing is charged then.
+  explicit MemoryCharge(std::shared_ptr<MemoryBudget> budget = nullptr) noexcept : budget_(std::move(budget)) {}
+  ~MemoryCharge() { set(0); }
+  MemoryCharge(const MemoryCharge&) = delete;
+  MemoryCharge& operator=(const MemoryCharge&) = delete;
+
+  [[nodiscard]] std::uint64_t bytes() const noexcept { return bytes_; }
+  // Charges bytes in all; false, and nothing changed, when what that adds is more than the budget has left.
+  [[nodiscard]] bool try_set(std::uint64_t bytes) noexcept;
+  // The same for what is held already: it may exceed the limit.
+  void set(std::uint64_t bytes) noexcept;
+
+ private:
+  std::shared_ptr<MemoryBudget> budget_;
+  std::uint64_t bytes_ = 0;
 };
 
 class BufferPool;
@@ -90,6 +113,7 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   [[nodiscard]] Buffer empty_buffer();
 
   [[nodiscard]] MemoryBudget* budget() const noexcept { return budget_.get(); }
+  [[nodiscard]] const std::shared_ptr<MemoryBudget>& shared_budget() const noexcept { return budget_; }
   [[nodiscard]] std::size_t retained() const noexcept;
   // Gives all retained blocks back to the system.
   void trim() noexcept;
