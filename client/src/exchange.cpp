@@ -1,6 +1,7 @@
 // Sends while receiving, matches replies with their requests, and says what became of each when the connection breaks.
 #include "exchange.hpp"
 
+#include <thread>
 #include <utility>
 
 #include "replies.hpp"
@@ -13,6 +14,8 @@ namespace {
 // system calls cheap.
 constexpr std::size_t kPiece = 256 << 10;
 constexpr std::size_t kReceive = 256 << 10;
+// So many bytes on their way are answered within microseconds.
+constexpr std::uint64_t kSmallTalk = 64 << 10;
 // A connection that has rested this long is looked at before it is used: the server may have closed it meanwhile.
 constexpr std::chrono::milliseconds kFresh{1};
 
@@ -27,7 +30,7 @@ Exchange::Exchange(const Options& options) : options_(options), out_(kPiece), in
 void Exchange::start(Socket socket) {
   socket_ = std::move(socket);
   reader_.emplace(options_.dialect, options_.limits, options_.pool ? options_.pool : tensorwire::BufferPool::shared());
-  out_begin_ = out_end_ = 0;
+  out_begin_ = out_end_ = unsent_ = 0;
   written_ = sent_ = 0;
   introduced_ = false;
   farewell_ = false;
@@ -87,6 +90,7 @@ Outcome<void> Exchange::submit(const Call& call, const Deadline& deadline) {
   auto writer = encode(call, id);
   if (!writer.ok()) return std::move(writer).failure();
   const bool has_slot = !call.is_oneway();
+  unsent_ += has_slot ? 1 : 0;
   if (has_slot) slots_.push_back(Slot{std::move(id), deadline, written_, std::nullopt});
   return write(*writer, has_slot, deadline);
 }
@@ -102,11 +106,18 @@ Outcome<void> Exchange::write(tensorwire::MessageWriter& writer, bool has_slot, 
     const bool all = writer.remaining_bytes() == 0;
     // The 64 bytes are what the writer wants to have at least.
     const bool full = out_.size() - out_end_ < 64;
-    if (all && out_end_ - out_begin_ < kPiece / 4) return {};
+    if (all && out_end_ - out_begin_ < kPiece / 4 && !time_to_send()) return {};
     if (!all && !full && n != 0) continue;
     if (!send_gathered(deadline, own)) return has_slot ? Outcome<void>() : Outcome<void>(loss());
     if (all) return {};
   }
+}
+
+// As many requests have gathered as the server still has to answer: it gets them while it is busy with those, and a
+// pipeline falls into two halves that both sides work on at once.
+bool Exchange::time_to_send() const noexcept {
+  const std::size_t waiting = slots_.size() - answered_;
+  return unsent_ > 0 && 2 * unsent_ >= waiting;
 }
 
 Outcome<void> Exchange::flush(const Deadline& deadline) {
@@ -128,7 +139,7 @@ bool Exchange::send_gathered(const Deadline& deadline, std::size_t stop_at_answe
            "the connection was closed: the server refused a request before it had all of it");
     }
   }
-  out_begin_ = out_end_ = 0;
+  out_begin_ = out_end_ = unsent_ = 0;
   last_used_ = Clock::now();
   return open();
 }
@@ -202,11 +213,30 @@ void Exchange::on_unclaimed(tensorwire::IncomingReply incoming) {
   lose(FailureKind::protocol, "the peer sent a reply that belongs to no request");
 }
 
+// Where little is on its way, the answer may be there before this thread could sleep and be woken.
+IoResult Exchange::receive(const Deadline& deadline) {
+  const bool small = written_ - slots_[answered_].begin <= kSmallTalk;
+  if (small && options_.spin.count() > 0 && spin_.worth_trying()) {
+    const auto until = Clock::now() + options_.spin;
+    do {
+      const IoResult result = socket_.try_receive(in_);
+      if (result.io != Io::would_block) {
+        spin_.note(true);
+        return result;
+      }
+      std::this_thread::yield();  // the server may need this core
+    } while (Clock::now() < until && !deadline.cancelled());
+    spin_.note(false);
+  }
+  return socket_.receive(in_, deadline);
+}
+
 void Exchange::await(std::size_t index) {
+  if (slots_[index].outcome) return;
   const Deadline deadline = slots_[index].deadline;
   (void)flush(deadline);
   while (!slots_[index].outcome) {
-    const IoResult result = socket_.receive(in_, deadline);
+    const IoResult result = receive(deadline);
     if (result.io == Io::timed_out) {
       lose(FailureKind::deadline_exceeded, "no reply within the time limit");
     } else if (result.io == Io::cancelled) {

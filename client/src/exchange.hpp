@@ -12,6 +12,7 @@
 #include "tensorclient/options.hpp"
 #include "tensorclient/outcome.hpp"
 #include "tensorwire/reader.hpp"
+#include "tensorwire/spin.hpp"
 #include "tensorwire/writer.hpp"
 
 namespace tensorclient {
@@ -39,7 +40,8 @@ class Exchange {
   // Ends the connection: every waiting request gets this failure, with what is known of its own delivery.
   void lose(FailureKind kind, const std::string& message);
 
-  // Encodes the call; sends it as far as a piece or more has gathered. With a Failure nothing of it was queued.
+  // Encodes the call; sends it once a piece, or as many requests as the server is busy with, have gathered. With a
+  // Failure nothing of it was queued.
   [[nodiscard]] Outcome<void> submit(const Call& call, const Deadline& deadline);
   // Sends what has gathered.
   [[nodiscard]] Outcome<void> flush(const Deadline& deadline);
@@ -53,8 +55,10 @@ class Exchange {
   [[nodiscard]] tensorwire::RequestId choose_id(const Call& call);
   [[nodiscard]] Outcome<void> write(tensorwire::MessageWriter& writer, bool has_slot, const Deadline& deadline);
   [[nodiscard]] bool send_gathered(const Deadline& deadline, std::size_t stop_at_answered);
+  [[nodiscard]] bool time_to_send() const noexcept;
   [[nodiscard]] bool wait_both(const Deadline& deadline);
   void await(std::size_t index);
+  [[nodiscard]] IoResult receive(const Deadline& deadline);
   void take_in(const IoResult& result);
   void drain();
   void feed(std::string_view input);
@@ -68,11 +72,13 @@ class Exchange {
   std::vector<char> out_;  // gathered and not yet sent: [out_begin_, out_end_)
   std::size_t out_begin_ = 0;
   std::size_t out_end_ = 0;
+  std::size_t unsent_ = 0;     // requests with a slot that were gathered since the last sending
   std::vector<char> in_;       // the one buffer that everything is received into
   std::uint64_t written_ = 0;  // bytes ever gathered for this connection
   std::uint64_t sent_ = 0;     // bytes of them that the system took
   std::deque<Slot> slots_;
   std::size_t answered_ = 0;
+  tensorwire::Spin spin_;
   std::int64_t next_id_ = 1;
   bool introduced_ = false;           // the token was sent on this connection
   bool farewell_ = false;             // the server has said that it will close

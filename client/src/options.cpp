@@ -65,6 +65,9 @@ Outcome<void> Options::check() const {
   if (connect_timeout <= zero) return Failure::invalid("connect_timeout must be longer than 0");
   if (timeout < zero) return Failure::invalid("timeout must not be negative (0 waits for ever)");
   if (window == 0) return Failure::invalid("window must be at least 1");
+  if (spin.count() < 0 || spin > std::chrono::milliseconds(10)) {
+    return Failure::invalid("spin must be from 0 (sleep at once) to 10 ms");
+  }
   if (reconnect.retries < 0) return Failure::invalid("reconnect.retries must not be negative");
   if (reconnect.first <= zero || reconnect.most < reconnect.first) {
     return Failure::invalid("reconnect.first must be longer than 0 and reconnect.most no shorter than it");

@@ -57,6 +57,8 @@ Error read_error(const Json& json) {
 
 }  // namespace
 
+Error no_status() { return {ErrorCode::bad_message, "a reply needs `status`, \"ok\" or \"error\"", "/status"}; }
+
 Decoder::Decoder(const Limits& limits, std::shared_ptr<BufferPool> pool)
     : limits_(limits), pool_(std::move(pool)), handler_(parts_, limits_) {}
 
@@ -138,7 +140,7 @@ IncomingReply Decoder::reply(Scanned& scanned) {
   incoming.reply.id = std::move(parts_.id);
   if (incoming.error) return incoming;
   if (parts_.status != "ok" && parts_.status != "error") {
-    incoming.error = Error{ErrorCode::bad_message, "a reply needs `status`, \"ok\" or \"error\"", "/status"};
+    incoming.error = no_status();
     return incoming;
   }
   if (parts_.status == "error") {

@@ -10,6 +10,9 @@
 
 namespace tensorwire {
 
+// What is wrong with a reply that does not say how it went.
+[[nodiscard]] Error no_status();
+
 // Keeps the parser's memory from one message to the next. One for each connection.
 class Decoder {
  public:

@@ -248,45 +248,73 @@ Result<Buffer> encode_image(const TensorView& pixels, ImageFormat format, const 
   return as_png ? png::encode(*rows, options, pool) : jpeg::encode(*rows, options, pool);
 }
 
+struct Image::State {
+  Buffer file;
+  ImageOptions options;
+  Limits limits;
+  ImageInfo info;
+  std::shared_ptr<BufferPool> pool;
+  DecodedImage decoded;
+  bool is_decoded = false;
+  std::optional<Error> failure;
+};
+
+Image::Image() noexcept = default;
+Image::~Image() = default;
+Image::Image(Image&&) noexcept = default;
+Image& Image::operator=(Image&&) noexcept = default;
+
+const Image::State& Image::state() const noexcept {
+  static const State nothing;
+  return state_ ? *state_ : nothing;
+}
+
+const ImageInfo& Image::info() const noexcept { return state().info; }
+const ImageOptions& Image::options() const noexcept { return state().options; }
+std::span<const std::byte> Image::file() const noexcept { return state().file.bytes(); }
+const std::string& Image::warning() const noexcept { return state().decoded.warning; }
+
 Result<Image> Image::open(Buffer file, const ImageOptions& options, const Limits& limits,
                           std::shared_ptr<BufferPool> pool) {
   Result<ImageInfo> info = inspect_image(file.bytes(), options, limits);
   if (!info.ok()) return std::move(info).error();
   Image image;
-  image.file_ = std::move(file);
-  image.options_ = options;
-  image.limits_ = limits;
-  image.info_ = *std::move(info);
-  image.pool_ = std::move(pool);
+  image.state_ = std::make_unique<State>();
+  auto& state = *image.state_;
+  state.file = std::move(file);
+  state.options = options;
+  state.limits = limits;
+  state.info = *std::move(info);
+  state.pool = std::move(pool);
   return image;
 }
 
 Result<void> Image::decode() const {
-  if (failure_) return *failure_;
-  if (is_decoded_) return {};
-  if (!pool_) return Error{ErrorCode::internal, "this Image was never opened: it has no file to decode", ""};
-  Result<DecodedImage> decoded = decode_image(file_.bytes(), options_, limits_, *pool_);
+  if (!state_) return Error{ErrorCode::internal, "this Image was never opened: it has no file to decode", ""};
+  if (state_->failure) return *state_->failure;
+  if (state_->is_decoded) return {};
+  Result<DecodedImage> decoded = decode_image(state_->file.bytes(), state_->options, state_->limits, *state_->pool);
   if (!decoded.ok()) {
     // A full budget may have room again later; what is wrong with the file stays wrong.
-    if (decoded.error().code != ErrorCode::overloaded) failure_ = decoded.error();
+    if (decoded.error().code != ErrorCode::overloaded) state_->failure = decoded.error();
     return std::move(decoded).error();
   }
-  decoded_ = *std::move(decoded);
-  is_decoded_ = true;
+  state_->decoded = *std::move(decoded);
+  state_->is_decoded = true;
   return {};
 }
 
 Result<const Tensor*> Image::pixels() const {
   Result<void> done = decode();
   if (!done.ok()) return std::move(done).error();
-  return &decoded_.pixels;
+  return &state_->decoded.pixels;
 }
 
 Result<Tensor> Image::take_pixels() {
   Result<void> done = decode();
   if (!done.ok()) return std::move(done).error();
-  is_decoded_ = false;
-  return std::move(decoded_.pixels);
+  state_->is_decoded = false;
+  return std::move(state_->decoded.pixels);
 }
 
 }  // namespace tensorwire

@@ -6,10 +6,12 @@
 #include <rapidjson/reader.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <memory_resource>
 #include <new>
 
 #include "numbers.hpp"
@@ -260,10 +262,16 @@ void append_escape(std::string& out, char c) {
   }
 }
 
+bool is_plain(char c) noexcept { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; }
+
 // Bytes that are no UTF-8 become U+FFFD, so that what leaves is always JSON.
 void append_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
+    const auto plain = static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is_plain) - text.begin());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const auto front = static_cast<unsigned char>(text.front());
     const std::size_t length = sequence_length(text);
     if (length == 0) {
@@ -335,7 +343,10 @@ class Dumper {
   }
 
   std::string& out_;
-  std::vector<Frame> open_;
+  // The frames of usual nestings fit in here: small replies are written by the million.
+  std::array<std::byte, 256> arena_;
+  std::pmr::monotonic_buffer_resource memory_{arena_.data(), arena_.size()};
+  std::pmr::vector<Frame> open_{&memory_};
 };
 
 }  // namespace

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "decode.hpp"
 #include "scan.hpp"
+#include "small_message.hpp"
 
 namespace tensorwire {
 namespace {
@@ -47,22 +49,32 @@ Dialect classify_first_byte(unsigned char byte) noexcept {
 
 struct MessageReader::Impl {
   Impl(Dialect which, const Limits& wanted, std::shared_ptr<BufferPool> pool)
-      : dialect(which), limits(wanted), scanner(wanted, pool), decoder(wanted, std::move(pool)) {}
+      : dialect(which),
+        limits(wanted),
+        scanner(wanted, pool),
+        small_reader(wanted, pool),
+        decoder(wanted, std::move(pool)) {}
 
   Status feed(std::string_view& input);
   Status feed_frame(std::string_view& input);
   Status feed_raw(std::string_view& input);
+  bool read_small(std::string_view& input);
   bool read_prefix(std::string_view& input);
   void check_length();
   Status fail(ErrorCode code, std::string message);
+  IncomingRequest small_request();
+  IncomingReply small_reply();
   void next_message();
   template <class Incoming>
-  Incoming finish(Incoming incoming);
+  Incoming finish(Incoming&& incoming);
 
   Dialect dialect;
   Limits limits;
   Scanner scanner;
+  SmallMessageReader small_reader;
   Decoder decoder;
+  SmallMessage small;
+  bool is_small = false;  // the message is in `small`, and the scanner has seen nothing of it
   std::array<unsigned char, kPrefixBytes> prefix{};
   std::size_t prefix_bytes = 0;
   std::uint64_t missing = 0;   // of the current frame
@@ -101,6 +113,7 @@ void MessageReader::Impl::check_length() {
 }
 
 MessageReader::Status MessageReader::Impl::feed_frame(std::string_view& input) {
+  if (arrived == 0 && read_small(input)) return Status::message;
   if (!read_prefix(input)) return Status::need_more;
   if (fatal) return Status::fatal;
   auto body = input.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(missing, input.size())));
@@ -110,6 +123,20 @@ MessageReader::Status MessageReader::Impl::feed_frame(std::string_view& input) {
   missing -= size;
   arrived += size;
   return missing == 0 ? Status::message : Status::need_more;
+}
+
+// A small frame that has arrived whole, read in one pass.
+bool MessageReader::Impl::read_small(std::string_view& input) {
+  if (input.size() < kPrefixBytes) return false;
+  std::array<unsigned char, kPrefixBytes> length_bytes{};
+  std::memcpy(length_bytes.data(), input.data(), kPrefixBytes);
+  const std::size_t length = big_endian(length_bytes);
+  if (length > kSmallMessage || length > limits.max_frame || length > input.size() - kPrefixBytes) return false;
+  is_small = small_reader.read(input.substr(kPrefixBytes, length), small);
+  if (!is_small) return false;
+  arrived = kPrefixBytes + length;
+  input.remove_prefix(kPrefixBytes + length);
+  return true;
 }
 
 MessageReader::Status MessageReader::Impl::feed_raw(std::string_view& input) {
@@ -136,8 +163,27 @@ MessageReader::Status MessageReader::Impl::fail(ErrorCode code, std::string mess
   return Status::fatal;
 }
 
+IncomingRequest MessageReader::Impl::small_request() {
+  IncomingRequest incoming;
+  incoming.request = std::move(small.request);
+  incoming.request.wire_bytes = arrived;
+  return incoming;
+}
+
+IncomingReply MessageReader::Impl::small_reply() {
+  IncomingReply incoming;
+  incoming.reply.id = std::move(small.request.id);
+  if (!small.status_ok) {
+    incoming.error = no_status();
+    return incoming;
+  }
+  incoming.reply.tensors = std::move(small.request.tensors);
+  incoming.reply.result = std::move(small.result);
+  return incoming;
+}
+
 void MessageReader::Impl::next_message() {
-  scanner.reset();
+  if (!std::exchange(is_small, false)) scanner.reset();
   prefix_bytes = 0;
   missing = arrived = 0;
   broken = false;
@@ -145,7 +191,7 @@ void MessageReader::Impl::next_message() {
 }
 
 template <class Incoming>
-Incoming MessageReader::Impl::finish(Incoming incoming) {
+Incoming MessageReader::Impl::finish(Incoming&& incoming) {
   if (fatal) {
     incoming.error = fatal;
     incoming.fatal = true;
@@ -157,7 +203,7 @@ Incoming MessageReader::Impl::finish(Incoming incoming) {
     status = Status::fatal;
   }
   next_message();
-  return incoming;
+  return std::move(incoming);
 }
 
 MessageReader::MessageReader(Dialect dialect, const Limits& limits, std::shared_ptr<BufferPool> pool)
@@ -170,6 +216,7 @@ MessageReader::Status MessageReader::feed(std::string_view& input) { return impl
 
 IncomingRequest MessageReader::take_request() {
   if (impl_->fatal) return impl_->finish(IncomingRequest{});
+  if (impl_->is_small) return impl_->finish(impl_->small_request());
   auto& message = impl_->scanner.message();
   message.wire_bytes = impl_->arrived;
   return impl_->finish(impl_->decoder.request(message));
@@ -177,6 +224,7 @@ IncomingRequest MessageReader::take_request() {
 
 IncomingReply MessageReader::take_reply() {
   if (impl_->fatal) return impl_->finish(IncomingReply{});
+  if (impl_->is_small) return impl_->finish(impl_->small_reply());
   auto& message = impl_->scanner.message();
   message.wire_bytes = impl_->arrived;
   return impl_->finish(impl_->decoder.reply(message));

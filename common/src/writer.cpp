@@ -2,6 +2,7 @@
 #include "tensorwire/writer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstring>
 #include <utility>
@@ -11,6 +12,9 @@
 
 namespace tensorwire {
 namespace {
+
+// Payloads up to this size are encoded into the text at once; a segment of their own would cost more.
+constexpr std::size_t kInlinePayload = 384;
 
 bool is_plain(std::string_view text) noexcept {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; });
@@ -45,7 +49,7 @@ struct MessageWriter::Impl {
   Dialect dialect = Dialect::framed;
   std::string text;
   std::size_t text_in_segments = 0;  // text before this belongs to a segment already
-  std::vector<Segment> segments;
+  std::vector<Segment> segments;     // none: the message is its text
   std::vector<Buffer> lists;
   Reply reply;  // owns what the segments of a reply refer to
   std::uint64_t total = 0;
@@ -63,6 +67,7 @@ struct MessageWriter::Impl {
   Result<void> end();
   void end_text();
   void payload(Segment::Kind kind, std::span<const std::byte> bytes);
+  void inline_payload(std::span<const std::byte> bytes);
 
   void member(std::string_view name);
   void id(const RequestId& id);
@@ -76,6 +81,7 @@ struct MessageWriter::Impl {
   Result<void> reply_tensors(TensorEncoding encoding, BufferPool& pool);
   void reply_error(const Error& error);
 
+  std::size_t read_text(std::span<char> out) noexcept;
   std::size_t read_segment(std::span<char> out) noexcept;
   std::size_t read_base64(const Segment& source, std::span<char> out) noexcept;
 };
@@ -88,14 +94,24 @@ void MessageWriter::Impl::end_text() {
 
 void MessageWriter::Impl::payload(Segment::Kind kind, std::span<const std::byte> bytes) {
   if (bytes.empty()) return;
+  if (kind == Segment::Kind::base64 && bytes.size() <= kInlinePayload) return inline_payload(bytes);
   end_text();
   segments.push_back({kind, bytes.size(), bytes.data()});
+}
+
+void MessageWriter::Impl::inline_payload(std::span<const std::byte> bytes) {
+  std::array<char, encoded_size(kInlinePayload)> characters;
+  Base64Encoder encoder;
+  auto written = encoder.feed(bytes, characters.data());
+  written += encoder.finish(characters.data() + written);
+  text.append(characters.data(), written);
 }
 
 Result<void> MessageWriter::Impl::end() {
   text.push_back('}');
   if (dialect != Dialect::framed) text.push_back('\n');
-  end_text();
+  if (!segments.empty()) end_text();
+  total = segments.empty() ? text.size() : 0;
   for (const auto& each : segments) total += each.wire_size();
   if (dialect != Dialect::framed) return {};
   const auto length = total - 4;
@@ -300,6 +316,14 @@ std::size_t MessageWriter::Impl::read_segment(std::span<char> out) noexcept {
   return written;
 }
 
+std::size_t MessageWriter::Impl::read_text(std::span<char> out) noexcept {
+  const auto written = std::min(text.size() - text_read, out.size());
+  std::memcpy(out.data(), text.data() + text_read, written);
+  text_read += written;
+  given += written;
+  return written;
+}
+
 MessageWriter::MessageWriter() : impl_(std::make_unique<Impl>()) {}
 MessageWriter::~MessageWriter() = default;
 MessageWriter::MessageWriter(MessageWriter&&) noexcept = default;
@@ -310,6 +334,7 @@ std::uint64_t MessageWriter::remaining_bytes() const noexcept { return impl_->to
 
 std::size_t MessageWriter::read(std::span<char> out) noexcept {
   auto& impl = *impl_;
+  if (impl.segments.empty()) return impl.read_text(out);
   std::size_t filled = 0;
   while (impl.segment < impl.segments.size()) {
     const auto written = impl.read_segment(out.subspan(filled));

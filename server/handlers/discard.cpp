@@ -16,7 +16,8 @@ Reply discard(Request request) {
     const std::span<const std::string> strings = tensor.strings().value();
     for (const std::string& text : strings) bytes += text.size();
   }
-  Json result = Json::object({{"nbytes", bytes}});
+  Json result;
+  result.set("nbytes", bytes);
   add_warnings(request, result);
   return result;
 }

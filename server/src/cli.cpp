@@ -29,6 +29,7 @@ Where and what
   --save-dir DIR           where save and record may write        [they refuse]
   --io-threads N           threads that move bytes                  [0: 1 or 2]
   --handler-threads N      threads that run handlers     [0: cores, at least 2]
+  --spin-us N              microseconds to look for more before sleeping   [50]
 Limits (sizes: bytes, KiB, MiB, GiB; a message beyond them is refused)
   --max-frame SIZE         one message, at most 1GiB                   [256MiB]
   --max-pixels N           width x height x channels of an image    [100000000]
@@ -71,6 +72,15 @@ std::function<Result<void>(const std::string&)> number(Number& into) {
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), into);
     if (failure == std::errc() && end == text.data() + text.size()) return {};
     return refuse("\"" + printable(text, 60) + "\" is no whole number that fits; write digits only");
+  };
+}
+
+std::function<Result<void>(const std::string&)> microseconds(std::chrono::microseconds& into) {
+  return [&into](const std::string& text) -> Result<void> {
+    std::uint32_t count = 0;
+    auto read = number(count)(text);
+    if (read.ok()) into = std::chrono::microseconds(count);
+    return read;
   };
 }
 
@@ -140,6 +150,7 @@ std::vector<Setting> settings_of(DaemonOptions& daemon) {
       {"save-dir", text_into(server.save_dir)},
       {"io-threads", number(server.io_threads)},
       {"handler-threads", number(server.handler_threads)},
+      {"spin-us", microseconds(server.spin)},
       {"max-frame", parsed(limits.max_frame, parse_bytes)},
       {"max-pixels", number(limits.max_pixels)},
       {"max-depth", number(limits.max_depth)},

@@ -54,7 +54,7 @@ void IoThread::loop() noexcept {
     try {
       if (lost) recover();
       lost = false;
-      context_.run();
+      run();
       return;
     } catch (...) {
       if (!lost) core_.log.write(LogLevel::error, "io_failure", "an event was lost: no memory is left");
@@ -62,6 +62,25 @@ void IoThread::loop() noexcept {
       lost = true;
     }
   }
+}
+
+// The context's own run(), but where small messages come and go it looks for the next one before it sleeps.
+void IoThread::run() {
+  while (context_.run_one() > 0) {
+    context_.poll();
+    while (std::exchange(expects_more_, false) && core_.options.spin.count() > 0 && spin_.worth_trying()) {
+      spin_.note(look_for_more());
+    }
+  }
+}
+
+bool IoThread::look_for_more() {
+  const auto until = Session::Clock::now() + core_.options.spin;
+  do {
+    if (context_.poll() > 0) return true;
+    std::this_thread::yield();  // whoever is to send the next one may need this core
+  } while (!context_.stopped() && Session::Clock::now() < until);
+  return false;
 }
 
 void IoThread::recover() {

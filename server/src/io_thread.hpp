@@ -51,9 +51,13 @@ class IoThread {
   // Looks at all connections soon instead of at the next regular tick.
   void watch_closely();
   [[nodiscard]] bool draining() const noexcept { return draining_; }
+  // A small message was answered: the next one may be near.
+  void expect_more() noexcept { expects_more_ = true; }
 
  private:
   void loop() noexcept;
+  void run();
+  bool look_for_more();
   void recover();
   void add(const std::shared_ptr<Session>& session);
   void schedule_tick(std::chrono::milliseconds delay);
@@ -73,6 +77,8 @@ class IoThread {
   bool ticking_ = false;
   bool watched_closely_ = false;
   bool draining_ = false;
+  bool expects_more_ = false;
+  tensorwire::Spin spin_;
   std::thread thread_;
 };
 

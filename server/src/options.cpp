@@ -91,6 +91,9 @@ Result<void> validate_sizes(const Options& options) {
 Result<void> validate_threads(const Options& options) {
   if (options.io_threads > 256) return refuse("--io-threads must be at most 256 (0 chooses)");
   if (options.handler_threads > 4096) return refuse("--handler-threads must be at most 4096 (0 chooses)");
+  if (options.spin.count() < 0 || options.spin > std::chrono::milliseconds(10)) {
+    return refuse("--spin-us must be from 0 (sleep at once) to 10000");
+  }
   return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +11,8 @@ namespace tensord {
 namespace {
 
 constexpr std::uint64_t kLarge = 64U << 10;
+// Replies up to this size are rendered at once, while they are in the cache.
+constexpr std::uint64_t kTiny = 1U << 10;
 // Pieces that one connection sends before others of its thread have their turn.
 constexpr int kFairPieces = 8;
 // MessageWriter::read wants room for at least that much.
@@ -19,6 +22,7 @@ constexpr std::size_t kLeastRoom = 64;
 
 void Outbox::push(tensorwire::MessageWriter writer) {
   const std::uint64_t bytes = writer.total_bytes();
+  if (bytes <= kTiny && head_ == writers_.size()) return render(writer, static_cast<std::size_t>(bytes));
   writers_.push_back({std::move(writer), bytes});
   pending_ += bytes;
   if (bytes >= kLarge) {
@@ -26,6 +30,16 @@ void Outbox::push(tensorwire::MessageWriter writer) {
   } else {
     small_bytes_ += bytes;
   }
+}
+
+void Outbox::render(tensorwire::MessageWriter& writer, std::size_t bytes) {
+  // The writer wants room for its least piece even for the last one.
+  const std::size_t before = leftover_.size();
+  leftover_.resize(before + std::max(bytes, kLeastRoom));
+  leftover_.resize(before + writer.read(std::span(leftover_).subspan(before)));
+  pending_ += bytes;
+  tiny_bytes_ += bytes;
+  ++tiny_;
 }
 
 void Outbox::push_text(std::string_view text) {
@@ -49,6 +63,7 @@ Outbox::Flush Outbox::flush(int socket, std::span<char> scratch) {
     } else {
       leftover_.assign(rest);
     }
+    if (leftover_.empty()) tiny_ = tiny_bytes_ = 0;
     if (!rest.empty()) return Flush::blocked;
   }
   if (pending_ > 0) return Flush::more;
@@ -97,6 +112,7 @@ void Outbox::clear() noexcept {
   head_ = 0;
   leftover_.clear();
   pending_ = small_bytes_ = 0;
+  tiny_ = tiny_bytes_ = 0;
   large_ = 0;
 }
 

@@ -33,13 +33,15 @@ class Outbox {
   // Replies too large to be counted by their bytes alone; each holds a tensor.
   [[nodiscard]] std::size_t large_replies() const noexcept { return large_; }
   // Bytes of the other ones.
-  [[nodiscard]] std::uint64_t small_bytes() const noexcept { return small_bytes_; }
+  [[nodiscard]] std::uint64_t small_bytes() const noexcept { return small_bytes_ + tiny_bytes_; }
   // Bytes sent since the beginning.
   [[nodiscard]] std::uint64_t sent_bytes() const noexcept { return sent_; }
+  // Replies that still have a writer of their own.
+  [[nodiscard]] std::size_t unrendered() const noexcept { return writers_.size() - head_; }
   // Replies that are not completely sent.
-  [[nodiscard]] std::size_t replies() const noexcept { return writers_.size() - head_; }
+  [[nodiscard]] std::size_t replies() const noexcept { return unrendered() + tiny_; }
   // What all of it occupies, tensors apart: about, and rather more than less.
-  [[nodiscard]] std::uint64_t held_bytes() const noexcept { return leftover_.capacity() + replies() * kReplyBytes; }
+  [[nodiscard]] std::uint64_t held_bytes() const noexcept { return leftover_.capacity() + unrendered() * kReplyBytes; }
   void clear() noexcept;
 
  private:
@@ -49,6 +51,7 @@ class Outbox {
     tensorwire::MessageWriter writer;
     std::uint64_t bytes;
   };
+  void render(tensorwire::MessageWriter& writer, std::size_t bytes);
   std::size_t fill(std::span<char> scratch);
   void pop_front() noexcept;
   // False when the peer is gone; otherwise taken says how much the socket took.
@@ -57,6 +60,8 @@ class Outbox {
   std::vector<Entry> writers_;
   std::size_t head_ = 0;  // of writers_
   std::string leftover_;  // rendered, but not taken by the socket
+  std::size_t tiny_ = 0;  // replies that were rendered into it since it was empty
+  std::size_t tiny_bytes_ = 0;
   std::uint64_t pending_ = 0;
   std::uint64_t small_bytes_ = 0;
   std::uint64_t sent_ = 0;

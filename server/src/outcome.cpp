@@ -18,7 +18,7 @@ Error failure_text(ErrorCode code, std::string_view what) {
   return Error{code, what.empty() ? "the handler failed without saying why" : printable(what, 4000), ""};
 }
 
-std::optional<MessageWriter> try_render(Reply reply, const Ticket& ticket, Dialect dialect, BufferPool& pool,
+std::optional<MessageWriter> try_render(Reply&& reply, const Ticket& ticket, Dialect dialect, BufferPool& pool,
                                         std::optional<Error>& failure) noexcept {
   try {
     reply.id = copy_of(ticket.id);
@@ -65,7 +65,7 @@ Reply reply_of_current_exception() noexcept {
   }
 }
 
-Reply run_guarded(const Handler& handler, Request request) noexcept {
+Reply run_guarded(const Handler& handler, Request&& request) noexcept {
   try {
     return handler(std::move(request));
   } catch (...) {
@@ -73,7 +73,7 @@ Reply run_guarded(const Handler& handler, Request request) noexcept {
   }
 }
 
-Outcome render(Reply reply, Ticket ticket, Dialect dialect, BufferPool& pool) noexcept {
+Outcome render(Reply&& reply, Ticket&& ticket, Dialect dialect, BufferPool& pool) noexcept {
   Outcome outcome{std::nullopt, std::move(reply.error), std::move(ticket)};
   if (outcome.ticket.oneway) return outcome;
   if (!outcome.error) outcome.writer = try_render(std::move(reply), outcome.ticket, dialect, pool, outcome.error);

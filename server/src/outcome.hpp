@@ -27,7 +27,7 @@ struct Outcome {
 };
 
 // Never throws: exceptions become error replies.
-[[nodiscard]] Reply run_guarded(const Handler& handler, Request request) noexcept;
+[[nodiscard]] Reply run_guarded(const Handler& handler, Request&& request) noexcept;
 // Inside a catch block: the error reply for what was caught.
 [[nodiscard]] Reply reply_of_current_exception() noexcept;
 
@@ -38,7 +38,7 @@ struct Outcome {
 [[nodiscard]] Error make_error(ErrorCode code, const char* sentence) noexcept;
 
 // Renders a reply (on the thread of its handler: lists take time). A reply that cannot be rendered becomes an error.
-[[nodiscard]] Outcome render(Reply reply, Ticket ticket, tensorwire::Dialect dialect,
+[[nodiscard]] Outcome render(Reply&& reply, Ticket&& ticket, tensorwire::Dialect dialect,
                              tensorwire::BufferPool& pool) noexcept;
 
 // "tensor x float32 [3,3], image png [480,640,3]": what a request carries, for the log.

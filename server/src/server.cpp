@@ -92,9 +92,9 @@ Result<void> Server::Impl::start() {
   if (Result<void> verdict = opened->open(*endpoint); !verdict.ok()) return verdict;
   listener = std::move(opened);
   core.handlers = std::make_unique<HandlerPool>(core.options.handler_threads);
+  started_at = Clock::now();  // before there are threads that ask for it
   listener->start();
   for (const auto& thread : threads) thread->begin();
-  started_at = Clock::now();
   state = State::running;
   return {};
 }

@@ -83,14 +83,14 @@ class Session final : public std::enable_shared_from_this<Session> {
   [[nodiscard]] std::optional<Error> objection(Incoming& incoming);
   void end_with_reply();
   bool permits_result_line();
-  void run_here(const Handler& handler, Request request, Ticket ticket);
+  void run_here(const Handler& handler, Request&& request, Ticket& ticket);
   void answer_error(Error error, Ticket ticket);
   void hand_over(std::shared_ptr<Job> job);
   void refuse_late_input();
 
   // session_output.cpp: from outcomes to bytes, and the clock
   void collect();
-  void deliver(Outcome outcome);
+  void deliver(Outcome&& outcome);
   void log_outcome(const Outcome& outcome);
   void flush();
   void await_writable();

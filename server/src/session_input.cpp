@@ -19,12 +19,14 @@ using tensorwire::MessageReader;
 
 // Small replies may pile up to so much before reading stops.
 constexpr std::uint64_t kMaxSmallReplies = 256U << 10;
-// And no more of them than that: each takes some kilobytes however short it is.
-constexpr std::size_t kMaxReplies = 256;
+// And no more writers of them than that: each takes some kilobytes however short its reply is.
+constexpr std::size_t kMaxWriters = 256;
 // Connections whose first message shows in the log, each second.
 constexpr unsigned kFirstResults = 1000;
 // Requests whose reply is wanted as lists are answered on the I/O thread up to this size: writing numbers takes time.
 constexpr std::uint64_t kQuickList = 16U << 10;
+// A message up to this size is answered so fast that looking for the next one is worth it.
+constexpr std::uint64_t kSmallTalk = 16U << 10;
 constexpr std::string_view kHttpText =
     "This is tensord: it speaks length-prefixed JSON, not HTTP. Send a 4-byte big-endian length and then that many "
     "bytes of JSON.\n";
@@ -60,7 +62,7 @@ bool is_quick(const Request& request, const HandlerOptions& options) {
 // Whether one more whole message may come in.
 bool Session::may_take_message() const {
   return jobs_ + outbox_.large_replies() < core_.options.in_flight && outbox_.small_bytes() < kMaxSmallReplies &&
-         outbox_.replies() < kMaxReplies;
+         outbox_.unrendered() < kMaxWriters;
 }
 
 // Whether to read now, at the edge of a message or inside one.
@@ -173,6 +175,7 @@ void Session::on_message(Incoming incoming) {
   Counters::add(core_.counters.messages);
   if (incoming.request.oneway) Counters::add(core_.counters.oneway);
   if (incoming.fatal) end_with_reply();
+  if (incoming.request.wire_bytes <= kSmallTalk) io_.expect_more();
   Ticket ticket;
   ticket.id = std::move(incoming.request.id);
   ticket.encoding = incoming.request.encoding;
@@ -199,7 +202,7 @@ void Session::dispatch(Incoming& incoming, Ticket& ticket) {
   const HandlerOptions& options = route->second.options;
   const auto* const plain = std::get_if<Handler>(&route->second.handler);
   if (plain != nullptr && jobs_ == 0 && is_quick(request, options)) {
-    run_here(*plain, std::move(request), std::move(ticket));
+    run_here(*plain, std::move(request), ticket);
     return;
   }
   auto job = std::make_shared<Job>(core_.budget);
@@ -242,7 +245,7 @@ std::optional<Error> Session::objection(Incoming& incoming) {
                request.handler.empty() ? "" : "/handler"};
 }
 
-void Session::run_here(const Handler& handler, Request request, Ticket ticket) {
+void Session::run_here(const Handler& handler, Request&& request, Ticket& ticket) {
   Reply reply = run_guarded(handler, std::move(request));
   deliver(render(std::move(reply), std::move(ticket), dialect_, *core_.buffers));
 }

@@ -38,7 +38,7 @@ void Session::collect() {
   wakeup_.wake();
 }
 
-void Session::deliver(Outcome outcome) {
+void Session::deliver(Outcome&& outcome) {
   if (outcome.error) core_.counters.count_error(outcome.error->code);
   if (outcome.error && outcome.ticket.oneway) Counters::add(core_.counters.oneway_failed);
   if (outcome.error || !outcome.ticket.summary.empty()) log_outcome(outcome);

@@ -318,6 +318,15 @@ def test_a_damaged_jpeg_is_taken_on_request(connection):
     np.testing.assert_array_equal(decode(connection, file, allow_damaged=True), read_pnm(shown.stdout))
 
 
+@pytest.mark.parametrize("handler", ["echo", "stats", "discard"])
+def test_the_result_says_that_an_image_was_damaged(connection, handler):
+    whole = pillow_jpeg(photo(64, 64, 3), "RGB")
+    for file, words in ((whole, []), (whole[:-200], ["Premature end of JPEG file"])):
+        request = request_of(file, allow_damaged=True) | {"handler": handler}
+        warnings = (harness.call(connection, request).get("result") or {}).get("warnings", [])
+        assert [each["message"] for each in warnings] == words
+
+
 # ---- what is refused -------------------------------------------------------------------------------------------------
 
 

@@ -8,27 +8,12 @@
 
 namespace tensorwire::testing {
 
-// Empty when both are the same; otherwise what differs. Where both are errors, code and place count, the sentence does
-// not (the oracle words some of them in another way).
-inline std::string difference(const IncomingRequest& a, const IncomingRequest& b) {
-  if (a.error.has_value() != b.error.has_value()) {
-    return "one is an error: " + (a.error ? a.error->message : b.error->message);
-  }
-  if (a.error && a.error->code != b.error->code) {
-    return "codes " + std::string(to_string(a.error->code)) + " (" + a.error->message + ") and " +
-           std::string(to_string(b.error->code)) + " (" + b.error->message + ")";
-  }
-  if (a.error && a.error->at != b.error->at) return "places " + a.error->at + " and " + b.error->at;
-  const auto& x = a.request;
-  const auto& y = b.request;
-  if (a.error && a.error->code == ErrorCode::bad_json) return "";  // how far the text was read is not told
-  if (x.id != y.id || x.handler != y.handler || x.oneway != y.oneway || x.encoding != y.encoding)
-    return "members differ";
-  if (x.params != y.params) return "params " + x.params.dump() + " and " + y.params.dump();
-  if (x.tensors.size() != y.tensors.size()) return "counts of tensors differ";
-  for (std::size_t i = 0; i < x.tensors.size(); ++i) {
-    const auto& s = x.tensors[i];
-    const auto& t = y.tensors[i];
+// Empty when both are the same tensors and images; otherwise what differs.
+inline std::string difference(const std::vector<Item>& a, const std::vector<Item>& b) {
+  if (a.size() != b.size()) return "counts of tensors differ";
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const auto& s = a[i];
+    const auto& t = b[i];
     if (s.name != t.name || s.at != t.at || (s.image() == nullptr) != (t.image() == nullptr)) return "items differ";
     if (s.image() != nullptr) {
       if (!std::ranges::equal(s.image()->file(), t.image()->file())) return "image files differ";
@@ -45,23 +30,73 @@ inline std::string difference(const IncomingRequest& a, const IncomingRequest& b
   return "";
 }
 
-// Feeds a whole message to a fresh reader in pieces of the given size (the last one shorter).
-inline IncomingRequest read_in_pieces(std::string_view wire, Dialect dialect, std::size_t piece, const Limits& limits,
-                                      const std::shared_ptr<BufferPool>& pool) {
+inline std::string difference(const std::optional<Error>& a, const std::optional<Error>& b) {
+  if (a.has_value() != b.has_value()) return "one is an error: " + (a ? a->message : b->message);
+  if (a && a->code != b->code) {
+    return "codes " + std::string(to_string(a->code)) + " (" + a->message + ") and " + std::string(to_string(b->code)) +
+           " (" + b->message + ")";
+  }
+  if (a && a->at != b->at) return "places " + a->at + " and " + b->at;
+  return "";
+}
+
+// Empty when both are the same; otherwise what differs. Where both are errors, code and place count, the sentence does
+// not (the oracle words some of them in another way).
+inline std::string difference(const IncomingRequest& a, const IncomingRequest& b) {
+  const auto errors = difference(a.error, b.error);
+  if (!errors.empty()) return errors;
+  const auto& x = a.request;
+  const auto& y = b.request;
+  if (a.error && a.error->code == ErrorCode::bad_json) return "";  // how far the text was read is not told
+  if (x.id != y.id || x.handler != y.handler || x.oneway != y.oneway || x.encoding != y.encoding)
+    return "members differ";
+  if (x.params != y.params) return "params " + x.params.dump() + " and " + y.params.dump();
+  return difference(x.tensors, y.tensors);
+}
+
+inline std::string difference(const IncomingReply& a, const IncomingReply& b) {
+  const auto errors = difference(a.error, b.error);
+  if (!errors.empty() || a.error) return errors;
+  const auto remote = difference(a.reply.error, b.reply.error);
+  if (!remote.empty()) return remote;
+  if (a.reply.id != b.reply.id) return "ids differ";
+  if (a.reply.result != b.reply.result) return "results " + a.reply.result.dump() + " and " + b.reply.result.dump();
+  return difference(a.reply.tensors, b.reply.tensors);
+}
+
+// Feeds a whole message to a fresh reader, in pieces of the given size (the last one shorter), up to its end.
+inline MessageReader reader_fed_in_pieces(std::string_view wire, Dialect dialect, std::size_t piece,
+                                          const Limits& limits, const std::shared_ptr<BufferPool>& pool,
+                                          MessageReader::Status& status) {
   MessageReader reader(dialect, limits, pool);
-  auto status = MessageReader::Status::need_more;
+  status = MessageReader::Status::need_more;
   for (std::size_t at = 0; at < wire.size() && status == MessageReader::Status::need_more; at += piece) {
     // A copy of its own, so that a sanitizer sees every step beyond the piece.
     const std::string copy(wire.substr(at, piece));
     std::string_view view = copy;
     status = reader.feed(view);
   }
-  if (status == MessageReader::Status::need_more) {
-    IncomingRequest incoming;
-    incoming.error = Error{ErrorCode::bad_frame, "truncated", ""};
-    return incoming;
-  }
-  return reader.take_request();
+  return reader;
+}
+
+inline IncomingRequest read_in_pieces(std::string_view wire, Dialect dialect, std::size_t piece, const Limits& limits,
+                                      const std::shared_ptr<BufferPool>& pool) {
+  auto status = MessageReader::Status::need_more;
+  auto reader = reader_fed_in_pieces(wire, dialect, piece, limits, pool, status);
+  if (status != MessageReader::Status::need_more) return reader.take_request();
+  IncomingRequest incoming;
+  incoming.error = Error{ErrorCode::bad_frame, "truncated", ""};
+  return incoming;
+}
+
+inline IncomingReply read_reply_in_pieces(std::string_view wire, std::size_t piece, const Limits& limits,
+                                          const std::shared_ptr<BufferPool>& pool) {
+  auto status = MessageReader::Status::need_more;
+  auto reader = reader_fed_in_pieces(wire, Dialect::framed, piece, limits, pool, status);
+  if (status != MessageReader::Status::need_more) return reader.take_reply();
+  IncomingReply incoming;
+  incoming.error = Error{ErrorCode::bad_frame, "truncated", ""};
+  return incoming;
 }
 
 inline std::string framed(std::string_view json) {

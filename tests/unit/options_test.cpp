@@ -102,6 +102,8 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
                                         "2",
                                         "--handler-threads",
                                         "7",
+                                        "--spin-us",
+                                        "25",
                                         "--max-frame",
                                         "1GiB",
                                         "--max-pixels",
@@ -137,6 +139,7 @@ TEST_F(OptionsTest, EveryFlagReachesItsOption) {
   EXPECT_EQ(options.server.save_dir, "/tmp");
   EXPECT_EQ(options.server.io_threads, 2U);
   EXPECT_EQ(options.server.handler_threads, 7U);
+  EXPECT_EQ(options.server.spin, 25us);
   EXPECT_EQ(options.server.limits.max_frame, 1U << 30);
   EXPECT_EQ(options.server.limits.max_pixels, 123U);
   EXPECT_EQ(options.server.limits.max_depth, 9U);
@@ -279,12 +282,15 @@ TEST_F(OptionsTest, HelpFitsAScreenAndNamesEveryFlag) {
   for (std::string line; std::getline(help, line); ++lines) EXPECT_LE(line.size(), 80U) << line;
   EXPECT_GE(lines, 24);
   EXPECT_LE(lines, 50);
-  for (const char* const flag :
-       {"--listen",          "--port-file",     "--default-handler", "--save-dir",     "--io-threads",
-        "--handler-threads", "--max-frame",     "--max-pixels",      "--max-depth",    "--max-tensors",
-        "--max-connections", "--in-flight",     "--memory",          "--read-timeout", "--idle-timeout",
-        "--handler-timeout", "--write-timeout", "--drain-timeout",   "--token-file",   "--allow-unauthenticated-remote",
-        "--config",          "--log-level",     "--log-format",      "--help",         "--version"}) {
+  for (const char* const flag : {"--listen",        "--port-file",       "--default-handler",
+                                 "--save-dir",      "--io-threads",      "--handler-threads",
+                                 "--spin-us",       "--max-frame",       "--max-pixels",
+                                 "--max-depth",     "--max-tensors",     "--max-connections",
+                                 "--in-flight",     "--memory",          "--read-timeout",
+                                 "--idle-timeout",  "--handler-timeout", "--write-timeout",
+                                 "--drain-timeout", "--token-file",      "--allow-unauthenticated-remote",
+                                 "--config",        "--log-level",       "--log-format",
+                                 "--help",          "--version"}) {
     EXPECT_NE(tensord::help_text().find(flag), std::string_view::npos) << flag;
   }
 }

@@ -13,6 +13,7 @@
 #include "tensorwire/buffer.hpp"
 #include "tensorwire/limits.hpp"
 #include "tensorwire/reader.hpp"
+#include "tensorwire/spin.hpp"
 
 namespace tensorclient {
 
@@ -46,6 +47,9 @@ struct Options {
   // Requests that may be on their way at the same time. More keep a fast connection busy, and cost as many replies
   // held.
   std::size_t window = 8;
+  // A blocking call with little on its way looks for the reply for so long before it sleeps, as long as that keeps
+  // finding some: being woken takes longer than a small answer. 0 sleeps at once.
+  std::chrono::microseconds spin = tensorwire::kUsualSpin;
   Reconnect reconnect;
   // Sent as `auth` with the first request of each connection; servers that listen beyond loopback ask for it.
   std::string token;

@@ -82,31 +82,29 @@ struct EncodeOptions {
 // Move-only; not thread-safe (one handler at a time owns it).
 class Image {
  public:
-  Image() = default;
+  Image() noexcept;
+  ~Image();
+  Image(Image&&) noexcept;
+  Image& operator=(Image&&) noexcept;
   // Reads the header at once (errors as inspect_image). pool must not be null; it serves the pixels later.
   [[nodiscard]] static Result<Image> open(Buffer file, const ImageOptions& options = {}, const Limits& limits = {},
                                           std::shared_ptr<BufferPool> pool = BufferPool::shared());
 
-  [[nodiscard]] const ImageInfo& info() const noexcept { return info_; }
-  [[nodiscard]] const ImageOptions& options() const noexcept { return options_; }
-  [[nodiscard]] std::span<const std::byte> file() const noexcept { return file_.bytes(); }
+  [[nodiscard]] const ImageInfo& info() const noexcept;
+  [[nodiscard]] const ImageOptions& options() const noexcept;
+  [[nodiscard]] std::span<const std::byte> file() const noexcept;
   // Decodes on the first call (errors as decode_image, remembered); later calls give the same tensor.
   [[nodiscard]] Result<const Tensor*> pixels() const;
   // The pixels, moved out; the image is header and file only from then on, and decodes anew when asked again.
   [[nodiscard]] Result<Tensor> take_pixels();
   // After pixels(): what the decoder warned of, or empty.
-  [[nodiscard]] const std::string& warning() const noexcept { return decoded_.warning; }
+  [[nodiscard]] const std::string& warning() const noexcept;
 
  private:
-  Result<void> decode() const;
-  Buffer file_;
-  ImageOptions options_;
-  Limits limits_;
-  ImageInfo info_;
-  std::shared_ptr<BufferPool> pool_;
-  mutable DecodedImage decoded_;
-  mutable bool is_decoded_ = false;
-  mutable std::optional<Error> failure_;
+  struct State;
+  [[nodiscard]] const State& state() const noexcept;
+  [[nodiscard]] Result<void> decode() const;
+  std::unique_ptr<State> state_;  // null: never opened, or moved from
 };
 
 }  // namespace tensorwire

@@ -20,7 +20,14 @@ namespace tensorwire {
 // Up to kMaxRank axes, each >= 0, held inline. Rank 0 is a scalar (one element).
 class Shape {
  public:
-  Shape() noexcept = default;
+  Shape() noexcept {}  // NOLINT(modernize-use-equals-default): leaves dims_ as it is
+  Shape(const Shape& other) noexcept { *this = other; }
+  Shape& operator=(const Shape& other) noexcept {
+    rank_ = other.rank_;
+    for (std::size_t axis = 0; axis < rank_; ++axis) dims_[axis] = other.dims_[axis];
+    return *this;
+  }
+  ~Shape() = default;
   // Trusted callers only: throws ErrorException (bad_shape) on more than kMaxRank axes or a negative one.
   Shape(std::initializer_list<std::int64_t> dims);
   // For what came off the wire.
@@ -39,7 +46,8 @@ class Shape {
   friend bool operator==(const Shape& a, const Shape& b) noexcept;
 
  private:
-  std::array<std::int64_t, kMaxRank> dims_{};
+  // Only the first rank_ are set and copied: shapes go through many hands, and most have few axes.
+  std::array<std::int64_t, kMaxRank> dims_;
   std::uint8_t rank_ = 0;
 };
 

@@ -11,6 +11,7 @@
 
 #include "tensorwire/error.hpp"
 #include "tensorwire/limits.hpp"
+#include "tensorwire/spin.hpp"
 
 namespace tensord {
 
@@ -47,6 +48,9 @@ struct Options {
   // Threads that run handlers (0: as many as cores, at least two). As many handlers run at once, no more; blocking ones
   // want more threads.
   unsigned handler_threads = 0;
+  // After a small message an I/O thread looks for the next one for so long before it sleeps, as long as that keeps
+  // finding some: being woken takes longer than answering. 0 sleeps at once, which costs latency and saves CPU time.
+  std::chrono::microseconds spin = tensorwire::kUsualSpin;
 
   // --- what one sender can cost ---
   // Per message; raising max_frame raises what one connection can hold (about 3/4 of it as a tensor).
