@@ -60,8 +60,9 @@ struct Options {
   std::size_t in_flight = 2;
   // Open connections; one more is told `overloaded` and closed.
   std::size_t max_connections = 10'000;
-  // Bytes that all connections together may hold in payloads and replies (0: a quarter of the machine's memory). At 80
-  // % new messages wait unread, above that senders take turns, and what does not fit is refused as `overloaded`.
+  // Bytes that all connections together may hold in payloads, message texts, waiting requests and replies (0: a quarter
+  // of the machine's memory). At 80 % new messages wait unread, above that senders take turns, and what does not fit is
+  // refused as `overloaded`. Some kilobytes for each open connection come on top.
   std::uint64_t memory = 0;
 
   // --- how long it waits (each must be positive) ---
