@@ -14,6 +14,7 @@ import contextlib
 import json
 import pathlib
 import random
+import resource
 import select
 import signal
 import socket
@@ -296,6 +297,16 @@ def settle(daemon, descriptors, quiet):
     return daemon.rss()
 
 
+def crowd(daemon, most=8000):
+    """Opens many connections at once, as a burst can: for the most there ever were, the event loop keeps small records."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    socks = [daemon.connect() for _ in range(min(most, hard - 1000))]
+    for sock in socks:
+        sock.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def slope(points):
     """MiB an hour, by least squares, of (seconds, bytes)."""
     seconds, sizes = np.array(points, float).T
@@ -311,10 +322,13 @@ def chaos(seconds, connections=20, seed=None, warm_up=None):
     with Daemon("--memory", "512MiB", log_level="error") as daemon:
         descriptors = daemon.fds()
         # The first part fills the pools that the daemon keeps warm; what it holds then is the beginning.
+        if parts > 1:
+            crowd(daemon)
         runs = [Chaos(daemon, f"{seed}.warm-up")]
         runs[0].run(connections, warm_up if warm_up is not None else min(60, seconds / 3))
         begin = time.monotonic()
         points = [(0.0, settle(daemon, descriptors, quiet))]
+        print(f"warm: quiet RSS {points[0][1] / MIB:.2f} MiB", flush=True)
         for part in range(parts):
             runs.append(Chaos(daemon, f"{seed}.{part}"))
             runs[-1].run(connections, seconds / parts)
