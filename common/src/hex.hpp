@@ -1,4 +1,4 @@
-// Hexadecimal digits.
+// Hexadecimal digits, read and written.
 #pragma once
 
 namespace tensorwire {
@@ -10,5 +10,8 @@ namespace tensorwire {
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
 }
+
+// The digit of value's low four bits.
+[[nodiscard]] constexpr char hex_digit(unsigned value) noexcept { return "0123456789abcdef"[value & 15U]; }
 
 }  // namespace tensorwire

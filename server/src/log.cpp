@@ -7,6 +7,7 @@
 #include <array>
 #include <memory>
 
+#include "tensorwire/json.hpp"
 #include "tensorwire/utf8.hpp"
 
 namespace tensord {
@@ -28,9 +29,9 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
   return spdlog::level::off;
 }
 
-std::string hex_escape(unsigned char byte, const char* prefix) {
+std::string hex_escape(unsigned char byte) {
   static constexpr std::string_view kHex = "0123456789abcdef";
-  return std::string(prefix) + kHex[byte >> 4U] + kHex[byte & 15U];
+  return std::string("\\x") + kHex[byte >> 4U] + kHex[byte & 15U];
 }
 
 // C1 controls (U+0080…U+009F) and the line separators U+2028/9 act like line breaks in some terminals.
@@ -84,7 +85,7 @@ std::string printable(std::string_view text, std::size_t most) {
     const auto [c, length] = tensorwire::first_character(text);
     const std::string_view bytes = text.substr(0, length == 0 ? 1 : length);
     if (length == 0 || is_control(c)) {
-      for (const char byte : bytes) line += hex_escape(static_cast<unsigned char>(byte), "\\x");
+      for (const char byte : bytes) line += hex_escape(static_cast<unsigned char>(byte));
     } else {
       line += bytes;
     }
@@ -92,21 +93,6 @@ std::string printable(std::string_view text, std::size_t most) {
   }
   if (!text.empty()) line += "…";
   return line;
-}
-
-std::string json_escaped(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      escaped += '\\';
-      escaped += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      escaped += hex_escape(static_cast<unsigned char>(c), "\\u00");
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
 }
 
 LogSink stderr_sink(LogLevel least, LogFormat format) {
@@ -121,8 +107,8 @@ LogSink stderr_sink(LogLevel least, LogFormat format) {
   }
   logger->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})", spdlog::pattern_time_type::utc);
   return [logger](const LogRecord& record) {
-    logger->log(spdlog_level(record.level), R"("event":"{}","message":"{}")", json_escaped(record.event),
-                json_escaped(printable(record.message, 2000)));
+    logger->log(spdlog_level(record.level), R"("event":{},"message":{})", tensorwire::Json(record.event).dump(),
+                tensorwire::Json(printable(record.message, 2000)).dump());
   };
 }
 
