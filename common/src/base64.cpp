@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base64_kernels.hpp"
+#include "hex.hpp"
 
 namespace tensorwire {
 
@@ -17,8 +18,7 @@ namespace {
 // The character as it may stand in a message: itself in quotes, or its byte where it cannot be shown.
 std::string quote(unsigned char c) {
   if (c > ' ' && c < 0x7f) return {'\'', static_cast<char>(c), '\''};
-  constexpr std::string_view digits = "0123456789abcdef";
-  return {'b', 'y', 't', 'e', ' ', '0', 'x', digits[c >> 4], digits[c & 15]};
+  return {'b', 'y', 't', 'e', ' ', '0', 'x', hex_digit(c >> 4U), hex_digit(c)};
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "hex.hpp"
 #include "image_codec.hpp"
 
 namespace tensorwire {
@@ -37,12 +38,11 @@ std::string quote(std::string_view text) {
 }
 
 std::string hex_of_front(std::span<const std::byte> file) {
-  constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
   for (const std::byte byte : file.first(std::min<std::size_t>(file.size(), 8))) {
     if (!text.empty()) text += ' ';
-    text += digits[std::to_integer<unsigned>(byte) >> 4];
-    text += digits[std::to_integer<unsigned>(byte) & 15];
+    text += hex_digit(std::to_integer<unsigned>(byte) >> 4U);
+    text += hex_digit(std::to_integer<unsigned>(byte));
   }
   return text;
 }

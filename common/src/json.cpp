@@ -14,7 +14,9 @@
 #include <memory_resource>
 #include <new>
 
+#include "hex.hpp"
 #include "numbers.hpp"
+#include "tensorwire/utf8.hpp"
 
 namespace tensorwire {
 namespace {
@@ -231,24 +233,7 @@ void append_double(std::string& out, double value) {
   }
 }
 
-// The length of the well-formed UTF-8 sequence (Unicode 15, table 3-7) at the front of text, 0 when there is none.
-std::size_t sequence_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
-  const auto follows = [&](std::size_t at) { return (byte(at) & 0xC0U) == 0x80U; };
-  const unsigned lead = byte(0);
-  const unsigned second = byte(1);
-  if (lead < 0x80) return 1;
-  if (lead < 0xC2 || lead > 0xF4 || !follows(1)) return 0;
-  if (lead < 0xE0) return 2;
-  if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second >= 0xA0)) return 0;
-  if (!follows(2)) return 0;
-  if (lead < 0xF0) return 3;
-  if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second >= 0x90)) return 0;
-  return follows(3) ? 4 : 0;
-}
-
 void append_escape(std::string& out, char c) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   constexpr std::string_view kNamed = "\"\\\b\f\n\r\t";
   constexpr std::string_view kLetters = "\"\\bfnrt";
   out += '\\';
@@ -257,8 +242,8 @@ void append_escape(std::string& out, char c) {
     out += kLetters[named];
   } else {
     out += "u00";
-    out += kHex[static_cast<unsigned char>(c) >> 4];
-    out += kHex[static_cast<unsigned char>(c) & 0xF];
+    out += hex_digit(static_cast<unsigned char>(c) >> 4U);
+    out += hex_digit(static_cast<unsigned char>(c));
   }
 }
 
@@ -273,7 +258,7 @@ void append_string(std::string& out, std::string_view text) {
     text.remove_prefix(plain);
     if (text.empty()) break;
     const auto front = static_cast<unsigned char>(text.front());
-    const std::size_t length = sequence_length(text);
+    const std::size_t length = first_character(text).length;
     if (length == 0) {
       out += "\xEF\xBF\xBD";
     } else if (front < 0x20 || front == '"' || front == '\\') {

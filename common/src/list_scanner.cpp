@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdio>
 
+#include "hex.hpp"
+
 namespace tensorwire {
 namespace {
 
@@ -273,10 +275,9 @@ ListScanner::Stop ListScanner::escape(char c) {
 }
 
 ListScanner::Stop ListScanner::hex_digit(char c) {
-  const bool digit = c >= '0' && c <= '9';
-  const char lower = static_cast<char>(c | 0x20);
-  if (!digit && (lower < 'a' || lower > 'f')) return fail("four hexadecimal digits");
-  unit_ = unit_ * 16 + static_cast<std::uint32_t>(digit ? c - '0' : lower - 'a' + 10);
+  const int value = hex_value(c);
+  if (value < 0) return fail("four hexadecimal digits");
+  unit_ = unit_ * 16 + static_cast<std::uint32_t>(value);
   if (++unit_digits_ < 4) return Stop::no;
   unit_digits_ = 0;
   return end_code_unit();

@@ -9,7 +9,7 @@
 #include "list.hpp"
 #include "number_run.hpp"
 #include "numbers.hpp"
-#include "utf8.hpp"
+#include "tensorwire/utf8.hpp"
 
 namespace tensorwire {
 

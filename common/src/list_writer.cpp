@@ -6,10 +6,11 @@
 #include <cstring>
 #include <limits>
 
+#include "hex.hpp"
 #include "list.hpp"
 #include "number_run.hpp"
 #include "numbers.hpp"
-#include "utf8.hpp"
+#include "tensorwire/utf8.hpp"
 
 namespace tensorwire {
 namespace {
@@ -183,7 +184,6 @@ bool is_utf8(std::string_view text) noexcept {
 }
 
 bool write_string(Appender& out, std::string_view text) {
-  constexpr std::string_view kHex = "0123456789abcdef";
   char* at = out.room(text.size() * 6 + 2);
   if (at == nullptr) return false;
   *at++ = '"';
@@ -191,8 +191,8 @@ bool write_string(Appender& out, std::string_view text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20) {
       at = write_text(at, "\\u00");
-      *at++ = kHex[byte >> 4];
-      *at++ = kHex[byte & 15];
+      *at++ = hex_digit(byte >> 4U);
+      *at++ = hex_digit(byte);
       continue;
     }
     if (c == '"' || c == '\\') *at++ = '\\';

@@ -6,6 +6,8 @@
 #include <cctype>
 #include <utility>
 
+#include "hex.hpp"
+
 namespace tensorwire {
 namespace {
 

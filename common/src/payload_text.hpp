@@ -11,7 +11,7 @@
 #include "tensorwire/base64.hpp"
 #include "tensorwire/buffer.hpp"
 #include "tensorwire/error.hpp"
-#include "utf8.hpp"
+#include "tensorwire/utf8.hpp"
 
 namespace tensorwire {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "utf8.hpp"
+#include "hex.hpp"
 
 namespace tensorwire {
 namespace {

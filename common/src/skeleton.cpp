@@ -171,7 +171,7 @@ bool SkeletonHandler::value(const Scalar& scalar) {
     case Place::wrapper:
       if (level.member == Name::b64) {
         const bool image = levels_[levels_.size() - 2].member == Name::image;
-        take_payload(current_tensor(), image ? TensorParts::Form::image : TensorParts::Form::tensor, &scalar);
+        take_payload(current_tensor(), image ? TensorParts::Form::image : TensorParts::Form::tensor, scalar);
       }
       break;
     case Place::shape:

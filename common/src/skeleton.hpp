@@ -112,7 +112,7 @@ class SkeletonHandler {
   [[nodiscard]] Place start_tensor(bool object);
   [[nodiscard]] Place start_root_member(Name member, bool object);
   [[nodiscard]] Place start_tensor_member(TensorParts& tensor, Name member, bool object);
-  void take_payload(TensorParts& tensor, TensorParts::Form form, const Scalar* scalar);
+  void take_payload(TensorParts& tensor, TensorParts::Form form, const Scalar& scalar);
   void finish_inline_list();
   void note_payload(TensorParts& tensor, TensorParts::Form form, std::size_t payload);
   [[nodiscard]] bool at_placeholder() const noexcept;

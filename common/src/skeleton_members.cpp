@@ -155,13 +155,13 @@ void SkeletonHandler::tensor_member(TensorParts& tensor, Name member, const Scal
       is_string ? void(tensor.format = scalar.string) : wrong_type("\"png\" or \"jpeg\"");
       break;
     case Name::tensor:
-      take_payload(tensor, TensorParts::Form::tensor, &scalar);
+      take_payload(tensor, TensorParts::Form::tensor, scalar);
       break;
     case Name::image:
-      take_payload(tensor, TensorParts::Form::image, &scalar);
+      take_payload(tensor, TensorParts::Form::image, scalar);
       break;
     case Name::data:
-      take_payload(tensor, TensorParts::Form::data, &scalar);
+      take_payload(tensor, TensorParts::Form::data, scalar);
       break;
     default:
       image_member(tensor, member, scalar);
@@ -204,18 +204,18 @@ void SkeletonHandler::shape_element(const Scalar& scalar) {
 }
 
 // Takes the payload that stands here: a placeholder, or (whole-message mode) the value itself.
-void SkeletonHandler::take_payload(TensorParts& tensor, TensorParts::Form form, const Scalar* scalar) {
+void SkeletonHandler::take_payload(TensorParts& tensor, TensorParts::Form form, const Scalar& scalar) {
   if (at_placeholder()) return note_payload(tensor, form, next_payload_++);
-  const bool is_text = scalar != nullptr && scalar->kind == Scalar::Kind::string;
+  const bool is_text = scalar.kind == Scalar::Kind::string;
   if (pool_ && form == TensorParts::Form::data) {
     list_begin_ = offset();
     // RapidJSON reports these two when it has read them, all else before.
-    if (scalar->kind == Scalar::Kind::boolean) list_begin_ -= scalar->boolean ? 4 : 5;
+    if (scalar.kind == Scalar::Kind::boolean) list_begin_ -= scalar.boolean ? 4 : 5;
     return finish_inline_list();
   }
   if (pool_ && is_text) {
     Payload payload;
-    payload.ready = plain_payload(scalar->string, form == TensorParts::Form::image, *pool_);
+    payload.ready = plain_payload(scalar.string, form == TensorParts::Form::image, *pool_);
     payloads_->push_back(std::move(payload));
     return note_payload(tensor, form, payloads_->size() - 1);
   }
@@ -296,7 +296,7 @@ SkeletonHandler::Place SkeletonHandler::start_tensor_member(TensorParts& tensor,
     return Place::shape;
   }
   if (member == Name::data && !object) {
-    if (at_placeholder()) take_payload(tensor, TensorParts::Form::data, nullptr);
+    if (at_placeholder()) note_payload(tensor, TensorParts::Form::data, next_payload_++);
     if (pool_) list_begin_ = offset();
     return Place::list;
   }

@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "tensorwire/utf8.hpp"
+
 namespace tensord::handlers {
 namespace {
 
@@ -44,32 +46,11 @@ bool is_lookalike(char32_t c) {
          c == 0xFF0E;
 }
 
-// Decodes one character of UTF-8 and removes it; 0 when it is none.
-char32_t take_character(std::string_view& text) {
-  const auto byte = [&text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  const std::size_t length = lead < 0x80   ? 1
-                             : lead < 0xC2 ? 0
-                             : lead < 0xE0 ? 2
-                             : lead < 0xF0 ? 3
-                             : lead < 0xF5 ? 4
-                                           : 0;
-  if (length == 0 || text.size() < length) return 0;
-  char32_t c = length == 1 ? lead : lead & (0xFFU >> (length + 1));
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80U) return 0;
-    c = c << 6U | (byte(i) & 0x3FU);
-  }
-  const bool too_long = (length == 3 && c < 0x800) || (length == 4 && c < 0x10000);
-  if (too_long || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return 0;
-  text.remove_prefix(length);
-  return c;
-}
-
 bool is_plain_text(std::string_view name) {
   while (!name.empty()) {
-    const char32_t c = take_character(name);
-    if (c < 0x20 || c == 0x7F || c == '\\' || is_deceptive(c) || is_lookalike(c)) return false;
+    const auto [c, length] = tensorwire::first_character(name);
+    if (length == 0 || c < 0x20 || c == 0x7F || c == '\\' || is_deceptive(c) || is_lookalike(c)) return false;
+    name.remove_prefix(length);
   }
   return true;
 }

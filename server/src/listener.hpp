@@ -22,7 +22,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   Listener(Core& core, std::vector<IoThread*> threads);
 
   // `internal` with the system's reason when the address cannot be bound.
-  [[nodiscard]] Result<void> open(const Endpoint& endpoint);
+  [[nodiscard]] Result<void> open(const Endpoint& wanted);
   void start();
   // Any thread. Takes what waits to be accepted, then closes; Core::session_ended is called then.
   void stop();

@@ -7,6 +7,9 @@
 #include <array>
 #include <memory>
 
+#include "tensorwire/json.hpp"
+#include "tensorwire/utf8.hpp"
+
 namespace tensord {
 namespace {
 
@@ -26,39 +29,13 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
   return spdlog::level::off;
 }
 
-std::string hex_escape(unsigned char byte, const char* prefix) {
+std::string hex_escape(unsigned char byte) {
   static constexpr std::string_view kHex = "0123456789abcdef";
-  return std::string(prefix) + kHex[byte >> 4U] + kHex[byte & 15U];
-}
-
-// The length of the valid UTF-8 sequence that text begins with; 0 when there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  const std::size_t length = lead < 0x80   ? 1
-                             : lead < 0xC2 ? 0
-                             : lead < 0xE0 ? 2
-                             : lead < 0xF0 ? 3
-                             : lead < 0xF5 ? 4
-                                           : 0;
-  if (length == 0 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0U) != 0x80U) return 0;
-  }
-  if (lead == 0xE0 && byte(1) < 0xA0) return 0;
-  if (lead == 0xED && byte(1) > 0x9F) return 0;  // surrogates
-  if (lead == 0xF0 && byte(1) < 0x90) return 0;
-  if (lead == 0xF4 && byte(1) > 0x8F) return 0;
-  return length;
+  return std::string("\\x") + kHex[byte >> 4U] + kHex[byte & 15U];
 }
 
 // C1 controls (U+0080…U+009F) and the line separators U+2028/9 act like line breaks in some terminals.
-bool is_control(std::string_view sequence) {
-  const auto first = static_cast<unsigned char>(sequence[0]);
-  if (sequence.size() == 1) return first < 0x20 || first == 0x7F;
-  if (sequence.size() == 2) return first == 0xC2 && static_cast<unsigned char>(sequence[1]) < 0xA0;
-  return sequence == "\u2028" || sequence == "\u2029";
-}
+bool is_control(char32_t c) { return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029; }
 
 }  // namespace
 
@@ -105,33 +82,17 @@ void Log::write(Flood kind, LogLevel level, std::string_view event, std::string 
 std::string printable(std::string_view text, std::size_t most) {
   std::string line;
   while (!text.empty() && line.size() < most) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0 || is_control(text.substr(0, length))) {
-      const std::size_t escaped = length == 0 ? 1 : length;
-      for (std::size_t i = 0; i < escaped; ++i) line += hex_escape(static_cast<unsigned char>(text[i]), "\\x");
-      text.remove_prefix(escaped);
+    const auto [c, length] = tensorwire::first_character(text);
+    const std::string_view bytes = text.substr(0, length == 0 ? 1 : length);
+    if (length == 0 || is_control(c)) {
+      for (const char byte : bytes) line += hex_escape(static_cast<unsigned char>(byte));
     } else {
-      line.append(text.substr(0, length));
-      text.remove_prefix(length);
+      line += bytes;
     }
+    text.remove_prefix(bytes.size());
   }
   if (!text.empty()) line += "…";
   return line;
-}
-
-std::string json_escaped(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      escaped += '\\';
-      escaped += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      escaped += hex_escape(static_cast<unsigned char>(c), "\\u00");
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
 }
 
 LogSink stderr_sink(LogLevel least, LogFormat format) {
@@ -146,8 +107,8 @@ LogSink stderr_sink(LogLevel least, LogFormat format) {
   }
   logger->set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})", spdlog::pattern_time_type::utc);
   return [logger](const LogRecord& record) {
-    logger->log(spdlog_level(record.level), R"("event":"{}","message":"{}")", json_escaped(record.event),
-                json_escaped(printable(record.message, 2000)));
+    logger->log(spdlog_level(record.level), R"("event":{},"message":{})", tensorwire::Json(record.event).dump(),
+                tensorwire::Json(printable(record.message, 2000)).dump());
   };
 }
 

@@ -53,8 +53,6 @@ class Log {
 // One line, whatever a sender put into it: control characters and bytes that are no UTF-8 as \xNN, at most `most`
 // bytes.
 [[nodiscard]] std::string printable(std::string_view text, std::size_t most = 300);
-// The characters of text as they stand inside a JSON string.
-[[nodiscard]] std::string json_escaped(std::string_view text);
 
 enum class LogFormat : std::uint8_t { text, json };
 // A sink that writes a line per record to stderr: text for people, or one strict JSON object for programs.

@@ -6,6 +6,9 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
 
 namespace tensorwire {
 namespace {
@@ -60,6 +63,47 @@ TEST(Result, OfNothingIsSuccessOrAnError) {
   const Result<void> failed = Error{ErrorCode::timeout, "late", {}};
   EXPECT_FALSE(failed.ok());
   EXPECT_THROW(failed.value(), ErrorException);
+}
+
+// A range of one element, which sets its maker's flag when it is gone.
+class Elements {
+ public:
+  explicit Elements(bool& gone) : gone_(&gone) {}
+  Elements(Elements&& other) noexcept : gone_(std::exchange(other.gone_, nullptr)) {}
+  Elements& operator=(Elements&&) = delete;
+  ~Elements() {
+    if (gone_ != nullptr) *gone_ = true;
+  }
+  [[nodiscard]] const int* begin() const { return &element_; }
+  [[nodiscard]] const int* end() const { return &element_ + 1; }
+
+ private:
+  bool* gone_;
+  int element_ = 7;
+};
+
+TEST(Result, ALoopOverTheValueOfATemporaryKeepsItAlive) {
+  bool gone = false;
+  const auto elements = [&gone] { return Result<Elements>(Elements(gone)); };
+  for (const int element : elements().value()) {
+    EXPECT_FALSE(gone);
+    EXPECT_EQ(element, 7);
+  }
+  EXPECT_TRUE(gone);
+}
+
+TEST(Result, AReferenceToWhatATemporaryHeldStaysGood) {
+  bool value_gone = false;
+  auto&& value = Result<Elements>(Elements(value_gone)).value();
+  EXPECT_FALSE(value_gone);
+  EXPECT_EQ(*value.begin(), 7);
+  bool same_gone = false;
+  auto&& same = *Result<Elements>(Elements(same_gone));
+  EXPECT_FALSE(same_gone);
+  EXPECT_EQ(*same.begin(), 7);
+  const Error& error = Result<int>(Error{ErrorCode::bad_shape, std::string(100, 'x'), {}}).error();
+  EXPECT_EQ(error.message, std::string(100, 'x'));
+  static_assert(std::is_same_v<decltype(std::declval<Result<void>>().error()), Error>);
 }
 
 }  // namespace

@@ -48,6 +48,22 @@ class Gate {
   int arrived_ = 0;
 };
 
+// Adds a handler that waits in the gate, which has to outlive the server: TestServer server(options, gated("wait",
+// gate)).
+inline auto gated(const char* name, Gate& gate) {
+  return [name, &gate](tensord::Server& server) {
+    server.handle(name, [&gate](tensord::Request) -> tensord::Reply {
+      gate.pass();
+      return {};
+    });
+  };
+}
+
+// A request of four numbers to that handler; the id is JSON text.
+inline std::string call(const std::string& handler, const std::string& id) {
+  return tensor_json(",\"handler\":\"" + handler + "\",\"id\":" + id);
+}
+
 class LogLines {
  public:
   tensord::LogSink sink() {

@@ -170,12 +170,7 @@ TEST(SessionTest, ABadMessageLeavesTheNextOneUnharmed) {
 
 TEST(SessionTest, ErrorsWaitForTheRepliesBeforeThem) {
   Gate gate;
-  TestServer server({}, [&](Server& s) {
-    s.handle("wait", [&](Request) -> Reply {
-      gate.pass();
-      return {};
-    });
-  });
+  TestServer server({}, raw::gated("wait", gate));
   Client client = server.connect();
   client.send(raw::frame(R"({"id":1,"handler":"wait"})") + std::string("\x00\x00\x00\x00", 4));
   ASSERT_TRUE(gate.wait_for(1));
@@ -241,12 +236,7 @@ TEST(SessionTest, TheTimeThatTheServerItselfDoesNotReadIsNotHeldAgainstTheSender
   Options options;
   options.read_timeout = 50ms;
   options.in_flight = 1;
-  TestServer server(options, [&](Server& s) {
-    s.handle("wait", [&](Request) -> Reply {
-      gate.pass();
-      return {};
-    });
-  });
+  TestServer server(options, raw::gated("wait", gate));
   Client client = server.connect();
   const std::string second = raw::frame(kEcho);
   client.send(raw::frame(R"({"id":0,"handler":"wait"})") + second.substr(0, 10));
@@ -262,12 +252,7 @@ TEST(SessionTest, AnIdleConnectionIsClosedButNotOneThatWaitsForItsHandler) {
   Gate gate;
   Options options;
   options.idle_timeout = 50ms;
-  TestServer server(options, [&](Server& s) {
-    s.handle("wait", [&](Request) -> Reply {
-      gate.pass();
-      return {};
-    });
-  });
+  TestServer server(options, raw::gated("wait", gate));
   Client waiting = server.connect();
   waiting.send_frame(R"({"id":1,"handler":"wait"})");
   ASSERT_TRUE(gate.wait_for(1));

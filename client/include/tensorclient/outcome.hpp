@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 
 #include "tensorwire/error.hpp"
+#include "tensorwire/expected.hpp"
 
 namespace tensorclient {
 
@@ -31,7 +31,11 @@ enum class Delivery : std::uint8_t {
   answered,  // the server answered (with an error)
 };
 
+class FailureException;
+
 struct Failure {
+  using Exception = FailureException;
+
   FailureKind kind = FailureKind::invalid;
   // One sentence: what was tried, what happened, and the likeliest mistake where there is one.
   std::string message;
@@ -60,65 +64,16 @@ class FailureException : public std::runtime_error {
   Failure failure_;
 };
 
-// Either a T or a Failure. value() (and *, ->) throws FailureException where there is none.
+// Either a T or a Failure; value() (and *, ->) throws FailureException where there is no T.
 template <class T>
-class [[nodiscard]] Outcome {
+class [[nodiscard]] Outcome : public tensorwire::Expected<T, Failure> {
  public:
-  // Implicit from both sides, so that `return reply;` and `return failure;` both read well.
-  Outcome(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  // NOLINTNEXTLINE(google-explicit-constructor)
-  Outcome(Failure failure) : state_(std::in_place_index<1>, std::move(failure)) {}
-
-  [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }
-  explicit operator bool() const noexcept { return ok(); }
-
-  [[nodiscard]] T& value() & {
-    require();
-    return *std::get_if<0>(&state_);
-  }
-  [[nodiscard]] const T& value() const& {
-    require();
-    return *std::get_if<0>(&state_);
-  }
-  [[nodiscard]] T&& value() && {
-    require();
-    return std::move(*std::get_if<0>(&state_));
-  }
-  T& operator*() & { return value(); }
-  const T& operator*() const& { return value(); }
-  T&& operator*() && { return std::move(*this).value(); }
-  T* operator->() { return &value(); }
-  const T* operator->() const { return &value(); }
+  using tensorwire::Expected<T, Failure>::Expected;
 
   // Only when !ok().
-  [[nodiscard]] Failure& failure() & { return *std::get_if<1>(&state_); }
-  [[nodiscard]] const Failure& failure() const& { return *std::get_if<1>(&state_); }
-  [[nodiscard]] Failure&& failure() && { return std::move(*std::get_if<1>(&state_)); }
-
- private:
-  void require() const {
-    if (!ok()) throw FailureException(*std::get_if<1>(&state_));
-  }
-  std::variant<T, Failure> state_;
-};
-
-template <>
-class [[nodiscard]] Outcome<void> {
- public:
-  Outcome() = default;
-  Outcome(Failure failure) : failure_(std::move(failure)) {}  // NOLINT(google-explicit-constructor)
-
-  [[nodiscard]] bool ok() const noexcept { return !failure_.has_value(); }
-  explicit operator bool() const noexcept { return ok(); }
-  void value() const {
-    if (failure_) throw FailureException(*failure_);
-  }
-  [[nodiscard]] Failure& failure() & { return *failure_; }
-  [[nodiscard]] const Failure& failure() const& { return *failure_; }
-  [[nodiscard]] Failure&& failure() && { return std::move(*failure_); }
-
- private:
-  std::optional<Failure> failure_;
+  [[nodiscard]] Failure& failure() & { return this->error(); }
+  [[nodiscard]] const Failure& failure() const& { return this->error(); }
+  [[nodiscard]] Failure failure() && { return std::move(*this).error(); }
 };
 
 }  // namespace tensorclient

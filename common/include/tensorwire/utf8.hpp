@@ -1,11 +1,14 @@
-// For following JSON strings byte by byte: hexadecimal digits, and a resumable check that bytes are UTF-8 (RFC 3629: no
-// overlong forms, no surrogates, nothing above U+10FFFF).
+// UTF-8 as RFC 3629 has it (no overlong forms, no surrogates, nothing above U+10FFFF): a check that takes one byte at a
+// time, and one character off a text.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace tensorwire {
 
+// Follows a text byte by byte, over as many pieces as it comes in.
 class Utf8State {
  public:
   // False when this byte cannot stand here.
@@ -48,12 +51,25 @@ class Utf8State {
   unsigned char high_ = 0xBF;
 };
 
-// The value of a hexadecimal digit, as in \uXXXX; -1 for anything else.
-[[nodiscard]] constexpr int hex_value(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
+// One character and the bytes that it takes; length 0 where there is none.
+struct Utf8Character {
+  char32_t code = 0;
+  std::size_t length = 0;
+};
+
+// The character that text begins with; none where text is empty or its first bytes are not UTF-8.
+[[nodiscard]] inline Utf8Character first_character(std::string_view text) noexcept {
+  Utf8State state;
+  char32_t bits = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    if (!state.take(byte)) return {};
+    bits = i == 0 ? byte : bits << 6U | (byte & 0x3FU);
+    if (!state.complete()) continue;
+    const std::size_t width = i == 0 ? 7 : 5 * (i + 1) + 1;  // without the first byte's mark of the length
+    return {bits & ((char32_t{1} << width) - 1), i + 1};
+  }
+  return {};
 }
 
 }  // namespace tensorwire
