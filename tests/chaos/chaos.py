@@ -4,9 +4,9 @@
     PYTHONPATH=client/python:tests python3 tests/chaos/chaos.py --seconds 1800 [--connections 20] [--seed N]
 
 Every good reply must be right, and in the end the daemon must hold as many descriptors and as much memory as in the
-beginning. A long run has a pause every five minutes, in which all connections end and the daemon gives back what it does
-not need: the resident memory of these moments is what its slope is fitted to. Prints one line a minute and a summary;
-exit code 0 when nothing was wrong. TENSORD_BIN names the daemon.
+beginning. A long run has a pause every five minutes, in which all connections end and the daemon gives back what it
+does not need: the resident memory of these moments is what its slope is fitted to. Prints one line a minute and a
+summary; exit code 0 when nothing was wrong. TENSORD_BIN names the daemon.
 """
 
 import argparse
@@ -315,7 +315,7 @@ def settle(daemon, descriptors, quiet):
 
 
 def crowd(daemon, most=10500):
-    """Opens many connections at once, as a burst can: for the most there ever were, the event loop keeps small records."""
+    """Opens many connections at once, as a burst can: the event loop keeps small records for the most there ever were."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     socks = [daemon.connect() for _ in range(min(most, hard - 1000))]
@@ -358,7 +358,8 @@ def chaos(seconds, connections=20, seed=None, warm_up=None):
     good, excused, bad = (sum(getattr(run, what) for run in runs[1:]) for what in ("good", "excused", "bad"))
     print(
         f"{seconds:.0f} s of traffic, seed {seed}: good replies {good}, excused {excused}, misbehaviours {bad}, "
-        f"wrong replies {sum(len(run.failures) for run in runs)}; descriptors {descriptors} in the beginning and the end; "
+        f"wrong replies {sum(len(run.failures) for run in runs)}; "
+        f"descriptors {descriptors} in the beginning and the end; "
         f"quiet RSS {points[0][1] / MIB:.2f} -> {points[-1][1] / MIB:.2f} MiB"
         + (f", slope {slope(points):.2f} MiB/h" if len(points) > 2 else "")
     )
