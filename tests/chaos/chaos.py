@@ -315,7 +315,7 @@ def settle(daemon, descriptors, quiet):
 
 
 def crowd(daemon, most=10500):
-    """Opens many connections at once, as a burst can: the event loop keeps small records for the most there ever were."""
+    """Opens many connections at once, as a burst can: the event loop keeps records for the most there ever were."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     socks = [daemon.connect() for _ in range(min(most, hard - 1000))]
