@@ -29,6 +29,9 @@ using asio::ip::tcp;
 
 // After a failure to accept (no descriptors left) it waits so long: the processor stays free, and it recovers at once.
 constexpr std::chrono::milliseconds kPause{100};
+// Who connects without end must not keep the thread from its other connections, nor a stop from its end.
+constexpr int kAcceptsPerTurn = 64;
+constexpr int kBacklog = 4096;
 // Connections over the cap that are told so at a time; the rest is just closed.
 constexpr std::size_t kMaxRefusing = 64;
 constexpr std::chrono::milliseconds kRefuseTime{200};
@@ -95,7 +98,7 @@ void Listener::start() {
 
 void Listener::stop() {
   asio::post(acceptor_.get_executor(), [self = shared_from_this()] {
-    self->accept_waiting();  // established, they have perhaps sent something already
+    self->accept_waiting(kBacklog);  // established, they have perhaps sent something already
     self->closed_ = true;
     boost::system::error_code ignored;
     self->acceptor_.close(ignored);
@@ -110,7 +113,7 @@ void Listener::await_connections() {
   acceptor_.async_wait(asio::socket_base::wait_read, [self = shared_from_this()](const boost::system::error_code&) {
     self->armed_ = false;
     if (self->closed()) return;
-    self->accept_waiting() ? self->await_connections() : self->pause();
+    self->accept_waiting(kAcceptsPerTurn) ? self->await_connections() : self->pause();
   });
   armed_ = true;
 }
@@ -147,9 +150,9 @@ void Listener::keep_house() {
   trim_heap();
 }
 
-// Takes what waits to be accepted; false when the system has no room for more.
-bool Listener::accept_waiting() {
-  while (true) {
+// Takes what waits to be accepted, so many at most; false when the system has no room for more.
+bool Listener::accept_waiting(int most) {
+  for (int i = 0; i < most; ++i) {
     const int accepted = ::accept4(acceptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (accepted >= 0) {
       place(accepted);
@@ -160,6 +163,7 @@ bool Listener::accept_waiting() {
       return false;
     }
   }
+  return true;
 }
 
 void Listener::log_failure(int reason) {

@@ -34,7 +34,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   void pause();
   void keep_house();
   void await_housekeeping();
-  bool accept_waiting();
+  bool accept_waiting(int most);
   void place(int accepted);
   void log_failure(int reason);
   boost::asio::awaitable<void> refuse(std::shared_ptr<Listener> self, boost::asio::ip::tcp::socket socket);
