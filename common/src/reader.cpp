@@ -62,11 +62,12 @@ struct MessageReader::Impl {
   bool read_prefix(std::string_view& input);
   void check_length();
   Status fail(ErrorCode code, std::string message);
+  Scanned& scanned();
   IncomingRequest small_request();
   IncomingReply small_reply();
   void next_message();
   template <class Incoming>
-  Incoming finish(Incoming&& incoming);
+  void finish(Incoming& incoming);
 
   Dialect dialect;
   Limits limits;
@@ -163,22 +164,30 @@ MessageReader::Status MessageReader::Impl::fail(ErrorCode code, std::string mess
   return Status::fatal;
 }
 
+Scanned& MessageReader::Impl::scanned() {
+  auto& message = scanner.message();
+  message.wire_bytes = arrived;
+  return message;
+}
+
 IncomingRequest MessageReader::Impl::small_request() {
   IncomingRequest incoming;
   incoming.request = std::move(small.request);
   incoming.request.wire_bytes = arrived;
+  next_message();
   return incoming;
 }
 
 IncomingReply MessageReader::Impl::small_reply() {
   IncomingReply incoming;
   incoming.reply.id = std::move(small.request.id);
-  if (!small.status_ok) {
+  if (small.status_ok) {
+    incoming.reply.tensors = std::move(small.request.tensors);
+    incoming.reply.result = std::move(small.result);
+  } else {
     incoming.error = no_status();
-    return incoming;
   }
-  incoming.reply.tensors = std::move(small.request.tensors);
-  incoming.reply.result = std::move(small.result);
+  next_message();
   return incoming;
 }
 
@@ -191,7 +200,7 @@ void MessageReader::Impl::next_message() {
 }
 
 template <class Incoming>
-Incoming MessageReader::Impl::finish(Incoming&& incoming) {
+void MessageReader::Impl::finish(Incoming& incoming) {
   if (fatal) {
     incoming.error = fatal;
     incoming.fatal = true;
@@ -203,7 +212,6 @@ Incoming MessageReader::Impl::finish(Incoming&& incoming) {
     status = Status::fatal;
   }
   next_message();
-  return std::move(incoming);
 }
 
 MessageReader::MessageReader(Dialect dialect, const Limits& limits, std::shared_ptr<BufferPool> pool)
@@ -215,19 +223,19 @@ MessageReader& MessageReader::operator=(MessageReader&&) noexcept = default;
 MessageReader::Status MessageReader::feed(std::string_view& input) { return impl_->feed(input); }
 
 IncomingRequest MessageReader::take_request() {
-  if (impl_->fatal) return impl_->finish(IncomingRequest{});
-  if (impl_->is_small) return impl_->finish(impl_->small_request());
-  auto& message = impl_->scanner.message();
-  message.wire_bytes = impl_->arrived;
-  return impl_->finish(impl_->decoder.request(message));
+  if (impl_->is_small) return impl_->small_request();
+  IncomingRequest incoming;
+  if (!impl_->fatal) incoming = impl_->decoder.request(impl_->scanned());
+  impl_->finish(incoming);
+  return incoming;
 }
 
 IncomingReply MessageReader::take_reply() {
-  if (impl_->fatal) return impl_->finish(IncomingReply{});
-  if (impl_->is_small) return impl_->finish(impl_->small_reply());
-  auto& message = impl_->scanner.message();
-  message.wire_bytes = impl_->arrived;
-  return impl_->finish(impl_->decoder.reply(message));
+  if (impl_->is_small) return impl_->small_reply();
+  IncomingReply incoming;
+  if (!impl_->fatal) incoming = impl_->decoder.reply(impl_->scanned());
+  impl_->finish(incoming);
+  return incoming;
 }
 
 bool MessageReader::in_message() const noexcept { return impl_->status == Status::need_more && impl_->arrived > 0; }

@@ -291,9 +291,9 @@ class Parser {
     std::string_view text;
     if (!cursor_.take_text(text) || text.size() % 4 != 0) return false;
     const std::size_t pads = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-    auto buffer = pool_.allocate(text.size() / 4 * 3 - pads);
-    if (!buffer.ok()) return false;
-    out = *std::move(buffer);
+    const std::size_t size = text.size() / 4 * 3 - pads;
+    out = pool_.empty_buffer();
+    if (!out.resize(size, size).ok()) return false;
     Base64Decoder decoder;
     const auto step = decoder.feed(text, out.bytes());
     return step.consumed == text.size() && step.written == out.size() && decoder.finish() == Base64Verdict::ok;

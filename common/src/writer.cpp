@@ -48,6 +48,7 @@ struct MessageWriter::Impl {
 
   Dialect dialect = Dialect::framed;
   std::string text;
+  std::size_t base = 0;              // where this message begins in it
   std::size_t text_in_segments = 0;  // text before this belongs to a segment already
   std::vector<Segment> segments;     // none: the message is its text
   std::vector<Buffer> lists;
@@ -60,7 +61,8 @@ struct MessageWriter::Impl {
 
   void begin(Dialect which) {
     dialect = which;
-    text.reserve(256);
+    base = text.size();
+    text.reserve(base + 256);
     if (dialect == Dialect::framed) text.append(4, '\0');
     text.push_back('{');
   }
@@ -78,7 +80,8 @@ struct MessageWriter::Impl {
   void image_members(std::span<const std::byte> file, const ImageOptions& options);
   Result<void> request_tensors(const OutgoingRequest& request);
   Result<void> request_item(const OutgoingItem& item, TensorEncoding encoding);
-  Result<void> reply_tensors(TensorEncoding encoding, BufferPool& pool);
+  Result<void> reply_members(const Reply& from, TensorEncoding encoding, BufferPool& pool);
+  Result<void> reply_tensors(const Reply& from, TensorEncoding encoding, BufferPool& pool);
   void reply_error(const Error& error);
 
   std::size_t read_text(std::span<char> out) noexcept;
@@ -111,7 +114,7 @@ Result<void> MessageWriter::Impl::end() {
   text.push_back('}');
   if (dialect != Dialect::framed) text.push_back('\n');
   if (!segments.empty()) end_text();
-  total = segments.empty() ? text.size() : 0;
+  total = segments.empty() ? text.size() - base : 0;
   for (const auto& each : segments) total += each.wire_size();
   if (dialect != Dialect::framed) return {};
   const auto length = total - 4;
@@ -121,7 +124,7 @@ Result<void> MessageWriter::Impl::end() {
                      std::to_string(kHardMaxFrame),
                  ""};
   }
-  for (std::size_t i = 0; i < 4; ++i) text[i] = static_cast<char>(length >> (24 - 8 * i) & 0xFF);
+  for (std::size_t i = 0; i < 4; ++i) text[base + i] = static_cast<char>(length >> (24 - 8 * i) & 0xFF);
   return {};
 }
 
@@ -216,12 +219,12 @@ Result<void> MessageWriter::Impl::request_tensors(const OutgoingRequest& request
   return {};
 }
 
-Result<void> MessageWriter::Impl::reply_tensors(TensorEncoding encoding, BufferPool& pool) {
-  if (reply.tensors.empty()) return {};
+Result<void> MessageWriter::Impl::reply_tensors(const Reply& from, TensorEncoding encoding, BufferPool& pool) {
+  if (from.tensors.empty()) return {};
   member("tensors");
   text.push_back('[');
-  for (const auto& item : reply.tensors) {
-    if (&item != reply.tensors.data()) text.push_back(',');
+  for (const auto& item : from.tensors) {
+    if (&item != from.tensors.data()) text.push_back(',');
     text.push_back('{');
     if (!item.name.empty()) string_member("name", item.name);
     if (const auto* image = item.image()) {
@@ -248,6 +251,18 @@ void MessageWriter::Impl::reply_error(const Error& error) {
   text.push_back('}');
 }
 
+Result<void> MessageWriter::Impl::reply_members(const Reply& from, TensorEncoding encoding, BufferPool& pool) {
+  id(from.id);
+  string_member("status", from.error ? "error" : "ok");
+  if (from.error) {
+    reply_error(*from.error);
+    return {};
+  }
+  auto written = reply_tensors(from, encoding, pool);
+  if (written.ok() && !from.result.is_null()) json_member("result", from.result);
+  return written;
+}
+
 Result<MessageWriter> MessageWriter::request(const OutgoingRequest& request, Dialect dialect) {
   MessageWriter writer;
   auto& impl = *writer.impl_;
@@ -269,18 +284,42 @@ Result<MessageWriter> MessageWriter::reply(Reply reply, TensorEncoding encoding,
   auto& impl = *writer.impl_;
   impl.reply = std::move(reply);
   impl.begin(dialect);
-  impl.id(impl.reply.id);
-  impl.string_member("status", impl.reply.error ? "error" : "ok");
-  Result<void> written;
-  if (impl.reply.error) {
-    impl.reply_error(*impl.reply.error);
-  } else {
-    written = impl.reply_tensors(encoding, pool);
-    if (!impl.reply.result.is_null()) impl.json_member("result", impl.reply.result);
-  }
+  auto written = impl.reply_members(impl.reply, encoding, pool);
   if (written.ok()) written = impl.end();
   if (!written.ok()) return std::move(written).error();
   return writer;
+}
+
+namespace {
+
+// Whether all of the reply would be text with small payloads in it.
+bool is_small(const Reply& reply, TensorEncoding encoding) {
+  if (reply.error || reply.tensors.size() > 4) return false;
+  return std::all_of(reply.tensors.begin(), reply.tensors.end(), [encoding](const Item& item) {
+    if (encoding != TensorEncoding::base64 || item.image() != nullptr) return false;
+    const auto tensor = item.tensor();
+    return tensor.ok() && (*tensor)->dtype() != DType::string && (*tensor)->bytes().size() <= kInlinePayload;
+  });
+}
+
+}  // namespace
+
+bool MessageWriter::append_small_reply(const Reply& reply, TensorEncoding encoding, Dialect dialect, std::string& out) {
+  if (!is_small(reply, encoding)) return false;
+  const std::size_t before = out.size();
+  Impl impl;
+  impl.text.swap(out);
+  try {
+    impl.begin(dialect);
+    const bool written = impl.reply_members(reply, encoding, *BufferPool::shared()).ok() && impl.end().ok();
+    impl.text.swap(out);
+    if (!written) out.resize(before);
+    return written;
+  } catch (...) {  // no memory
+    impl.text.swap(out);
+    out.resize(before);
+    throw;
+  }
 }
 
 std::size_t MessageWriter::Impl::read_base64(const Segment& source, std::span<char> out) noexcept {

@@ -37,6 +37,19 @@ void Outbox::render(tensorwire::MessageWriter& writer, std::size_t bytes) {
   const std::size_t before = leftover_.size();
   leftover_.resize(before + std::max(bytes, kLeastRoom));
   leftover_.resize(before + writer.read(std::span(leftover_).subspan(before)));
+  count_tiny(bytes);
+}
+
+bool Outbox::push_small(const tensorwire::Reply& reply, tensorwire::TensorEncoding encoding,
+                        tensorwire::Dialect dialect) {
+  const std::size_t before = leftover_.size();
+  if (unrendered() > 0 || !tensorwire::MessageWriter::append_small_reply(reply, encoding, dialect, leftover_))
+    return false;
+  count_tiny(leftover_.size() - before);
+  return true;
+}
+
+void Outbox::count_tiny(std::size_t bytes) noexcept {
   pending_ += bytes;
   tiny_bytes_ += bytes;
   ++tiny_;

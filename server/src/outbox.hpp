@@ -22,6 +22,9 @@ class Outbox {
   };
 
   void push(tensorwire::MessageWriter writer);
+  // A reply that is small enough to be rendered at once; false when it wants a writer.
+  [[nodiscard]] bool push_small(const tensorwire::Reply& reply, tensorwire::TensorEncoding encoding,
+                                tensorwire::Dialect dialect);
   void push_text(std::string_view text);
 
   // Sends on a non-blocking socket until one of the above. scratch is only used during the call; what it held when
@@ -52,6 +55,7 @@ class Outbox {
     std::uint64_t bytes;
   };
   void render(tensorwire::MessageWriter& writer, std::size_t bytes);
+  void count_tiny(std::size_t bytes) noexcept;
   std::size_t fill(std::span<char> scratch);
   void pop_front() noexcept;
   // False when the peer is gone; otherwise taken says how much the socket took.

@@ -80,10 +80,11 @@ class Session final : public std::enable_shared_from_this<Session> {
   void keep(std::string_view input);
   void on_message(Incoming incoming);
   void dispatch(Incoming& incoming, Ticket& ticket);
-  [[nodiscard]] std::optional<Error> objection(Incoming& incoming);
+  [[nodiscard]] std::optional<Error> objection(Incoming& incoming, bool has_handler);
   void end_with_reply();
   bool permits_result_line();
   void run_here(const Handler& handler, Request&& request, Ticket& ticket);
+  bool answer_small(Reply& reply, const Ticket& ticket);
   void answer_error(Error error, Ticket ticket);
   void hand_over(std::shared_ptr<Job> job);
   void refuse_late_input();

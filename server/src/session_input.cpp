@@ -190,12 +190,12 @@ void Session::on_message(Incoming incoming) {
 
 void Session::dispatch(Incoming& incoming, Ticket& ticket) {
   Request& request = incoming.request;
-  if (std::optional<Error> error = objection(incoming)) {
+  const bool by_default = request.handler.empty();
+  const auto route = core_.routes.find(by_default ? core_.options.default_handler : request.handler);
+  if (std::optional<Error> error = objection(incoming, route != core_.routes.end())) {
     answer_error(std::move(*error), std::move(ticket));
     return;
   }
-  const bool by_default = request.handler.empty();
-  const auto route = core_.routes.find(by_default ? core_.options.default_handler : request.handler);
   ticket.handler = route->first;
   request.id = copy_of(ticket.id);
   if (by_default && permits_result_line()) ticket.summary = summarize(request);
@@ -227,7 +227,7 @@ bool Session::permits_result_line() {
 }
 
 // Why a message reaches no handler, if so.
-std::optional<Error> Session::objection(Incoming& incoming) {
+std::optional<Error> Session::objection(Incoming& incoming, bool has_handler) {
   const Request& request = incoming.request;
   if (!authorized_ && !(authorized_ = same_token(core_.options.token, request.auth))) {
     end_with_reply();
@@ -238,8 +238,8 @@ std::optional<Error> Session::objection(Incoming& incoming) {
                  "/auth"};
   }
   if (incoming.error) return std::move(incoming.error);
+  if (has_handler) return std::nullopt;
   const std::string& wanted = request.handler.empty() ? core_.options.default_handler : request.handler;
-  if (core_.routes.contains(wanted)) return std::nullopt;
   return Error{ErrorCode::unknown_handler,
                "there is no handler \"" + printable(wanted, 100) + "\"; there are: " + names_of(core_.routes),
                request.handler.empty() ? "" : "/handler"};
@@ -247,7 +247,17 @@ std::optional<Error> Session::objection(Incoming& incoming) {
 
 void Session::run_here(const Handler& handler, Request&& request, Ticket& ticket) {
   Reply reply = run_guarded(handler, std::move(request));
+  if (answer_small(reply, ticket)) return;
   deliver(render(std::move(reply), std::move(ticket), dialect_, *core_.buffers));
+}
+
+// The short way of most replies: straight into what is sent next. False when this one needs the long way.
+bool Session::answer_small(Reply& reply, const Ticket& ticket) {
+  if (ticket.oneway || unread_ || !ticket.summary.empty()) return false;
+  reply.id = copy_of(ticket.id);
+  if (!outbox_.push_small(reply, ticket.encoding, dialect_)) return false;
+  Counters::add(core_.counters.replies);
+  return true;
 }
 
 // In its turn: behind the answers to the messages that came before.

@@ -219,14 +219,14 @@ TEST(SessionTest, AMessageThatTricklesIsCutAtItsDeadline) {
 
 TEST(SessionTest, ASlowButSteadySenderStays) {
   Options options;
-  options.read_timeout = 100ms;
+  options.read_timeout = 500ms;
   options.min_receive_rate = 1024;
   TestServer server(options);
   Client client = server.connect();
   const std::string bytes = raw::frame(raw::zeros_json(3000, R"(,"handler":"discard")"));
-  for (std::size_t sent = 0; sent < bytes.size(); sent += 500) {  // 16 KB in 0.3 s: longer than both timeouts
+  for (std::size_t sent = 0; sent < bytes.size(); sent += 500) {  // 16 KB in 1.3 s: longer than both timeouts
     ASSERT_TRUE(client.send(std::string_view(bytes).substr(sent, 500)));
-    std::this_thread::sleep_for(10ms);
+    std::this_thread::sleep_for(40ms);
   }
   EXPECT_EQ(at(client.reply(), "result.nbytes"), "12000");
 }
@@ -234,14 +234,14 @@ TEST(SessionTest, ASlowButSteadySenderStays) {
 TEST(SessionTest, TheTimeThatTheServerItselfDoesNotReadIsNotHeldAgainstTheSender) {
   Gate gate;
   Options options;
-  options.read_timeout = 50ms;
+  options.read_timeout = 250ms;
   options.in_flight = 1;
   TestServer server(options, raw::gated("wait", gate));
   Client client = server.connect();
   const std::string second = raw::frame(kEcho);
   client.send(raw::frame(R"({"id":0,"handler":"wait"})") + second.substr(0, 10));
   ASSERT_TRUE(gate.wait_for(1));
-  std::this_thread::sleep_for(300ms);
+  std::this_thread::sleep_for(700ms);
   gate.open();
   EXPECT_EQ(at(client.reply(), "id"), "0");
   client.send(second.substr(10));

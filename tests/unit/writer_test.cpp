@@ -47,6 +47,47 @@ TEST(Writer, AllMembersInAFrame) {
   EXPECT_EQ(Write(request), testing::framed(json));
 }
 
+Reply ReplyOf(std::size_t bytes, Json result) {
+  const std::vector<std::uint8_t> values(bytes, 7);
+  const Shape shape{static_cast<std::int64_t>(bytes)};
+  Reply reply = Reply::of("x", Tensor::copy_of(std::span<const std::uint8_t>(values), shape).value());
+  reply.id = std::int64_t{5};
+  reply.result = std::move(result);
+  return reply;
+}
+
+std::string WriteReply(Reply reply, TensorEncoding encoding, Dialect dialect) {
+  auto writer = MessageWriter::reply(std::move(reply), encoding, dialect);
+  EXPECT_TRUE(writer.ok());
+  return Drain(*writer, 4096);
+}
+
+TEST(Writer, ASmallReplyIsAppendedAsAWriterWouldGiveIt) {
+  constexpr auto kBase64 = TensorEncoding::base64;
+  for (const auto dialect : {Dialect::framed, Dialect::raw_json}) {
+    std::string out = "before";
+    std::string expected = out;
+    for (const std::size_t bytes : {0U, 1U, 2U, 3U, 64U, 384U}) {
+      const Json result = Json::object({{"nbytes", static_cast<std::int64_t>(bytes)}, {"text", "a\nb"}});
+      EXPECT_TRUE(MessageWriter::append_small_reply(ReplyOf(bytes, result), kBase64, dialect, out));
+      expected += WriteReply(ReplyOf(bytes, result), kBase64, dialect);
+    }
+    EXPECT_TRUE(MessageWriter::append_small_reply(Reply(Json(1)), TensorEncoding::list, dialect, out));
+    EXPECT_EQ(out, expected + WriteReply(Reply(Json(1)), TensorEncoding::list, dialect));
+  }
+}
+
+TEST(Writer, AReplyThatWantsAWriterLeavesTheTextAsItWas) {
+  std::string out = "before";
+  const auto append = [&](const Reply& reply, TensorEncoding encoding) {
+    return MessageWriter::append_small_reply(reply, encoding, Dialect::framed, out);
+  };
+  EXPECT_FALSE(append(ReplyOf(385, {}), TensorEncoding::base64));
+  EXPECT_FALSE(append(ReplyOf(3, {}), TensorEncoding::list));
+  EXPECT_FALSE(append(Reply(Error{ErrorCode::bad_json, "no", ""}), TensorEncoding::base64));
+  EXPECT_EQ(out, "before");
+}
+
 TEST(Writer, TheSizeOfTheCallersBufferDoesNotMatter) {
   std::vector<std::int16_t> values(1000);
   std::iota(values.begin(), values.end(), std::int16_t{-500});

@@ -16,8 +16,9 @@ template <class T, class E>
 class [[nodiscard]] Expected {
  public:
   // Implicit from both sides, so that `return tensor;` and `return Error{...};` both read well.
-  Expected(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Expected(E error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  Expected(const T& value) : state_(std::in_place_index<0>, value) {}        // NOLINT(google-explicit-constructor)
+  Expected(T&& value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Expected(E error) : state_(std::in_place_index<1>, std::move(error)) {}    // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool ok() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }

@@ -45,6 +45,10 @@ class MessageWriter {
   // Owns the reply until it is written. An item made from an Image goes out as its file.
   [[nodiscard]] static Result<MessageWriter> reply(Reply reply, TensorEncoding encoding, Dialect dialect,
                                                    BufferPool& pool = *BufferPool::shared());
+  // Appends a whole reply to out, if it is small and plain enough to be rendered at once (tensors of some hundred
+  // bytes, no image, no error); false, and out is as it was, when it wants a writer.
+  [[nodiscard]] static bool append_small_reply(const Reply& reply, TensorEncoding encoding, Dialect dialect,
+                                               std::string& out);
   ~MessageWriter();
   MessageWriter(MessageWriter&&) noexcept;
   MessageWriter& operator=(MessageWriter&&) noexcept;
