@@ -14,8 +14,6 @@ namespace {
 // system calls cheap.
 constexpr std::size_t kPiece = 256 << 10;
 constexpr std::size_t kReceive = 256 << 10;
-// So many bytes on their way are answered within microseconds.
-constexpr std::uint64_t kSmallTalk = 64 << 10;
 // A connection that has rested this long is looked at before it is used: the server may have closed it meanwhile.
 constexpr std::chrono::milliseconds kFresh{1};
 
@@ -146,7 +144,7 @@ bool Exchange::send_gathered(const Deadline& deadline, std::size_t stop_at_answe
 
 // Waits until more can be sent, receiving meanwhile: a server that waits for its replies to be read reads no requests.
 bool Exchange::wait_both(const Deadline& deadline) {
-  const Io io = socket_.wait(true, true, deadline);
+  const Io io = look(true, true, deadline) ? Io::done : socket_.wait(true, true, deadline);
   if (io == Io::timed_out) {
     lose(FailureKind::deadline_exceeded, "the server did not take the request in time");
   } else if (io == Io::cancelled) {
@@ -213,22 +211,23 @@ void Exchange::on_unclaimed(tensorwire::IncomingReply incoming) {
   lose(FailureKind::protocol, "the peer sent a reply that belongs to no request");
 }
 
-// Where little is on its way, the answer may be there before this thread could sleep and be woken.
+// The answer may be there before this thread could sleep and be woken.
 IoResult Exchange::receive(const Deadline& deadline) {
-  const bool small = written_ - slots_[answered_].begin <= kSmallTalk;
-  if (small && options_.spin.count() > 0 && spin_.worth_trying()) {
-    const auto until = Clock::now() + options_.spin;
-    do {
-      const IoResult result = socket_.try_receive(in_);
-      if (result.io != Io::would_block) {
-        spin_.note(true);
-        return result;
-      }
-      std::this_thread::yield();  // the server may need this core
-    } while (Clock::now() < until && !deadline.cancelled());
-    spin_.note(false);
-  }
+  if (look(true, false, deadline)) return socket_.try_receive(in_);
   return socket_.receive(in_, deadline);
+}
+
+// Looks for a moment whether the socket is ready, where that has paid lately.
+bool Exchange::look(bool to_read, bool to_write, const Deadline& deadline) {
+  if (options_.spin.count() == 0 || !spin_.worth_trying()) return false;
+  const auto until = Clock::now() + options_.spin;
+  bool ready = socket_.ready(to_read, to_write);
+  while (!ready && Clock::now() < until && !deadline.cancelled()) {
+    std::this_thread::yield();  // the server may need this core
+    ready = socket_.ready(to_read, to_write);
+  }
+  spin_.note(ready);
+  return ready;
 }
 
 void Exchange::await(std::size_t index) {

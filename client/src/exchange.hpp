@@ -59,6 +59,7 @@ class Exchange {
   [[nodiscard]] bool wait_both(const Deadline& deadline);
   void await(std::size_t index);
   [[nodiscard]] IoResult receive(const Deadline& deadline);
+  [[nodiscard]] bool look(bool to_read, bool to_write, const Deadline& deadline);
   void take_in(const IoResult& result);
   void drain();
   void feed(std::string_view input);

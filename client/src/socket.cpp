@@ -78,6 +78,10 @@ void set_blocking(int fd) { (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NON
 
 bool is_would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
 
+short events(bool want_read, bool want_write) {
+  return static_cast<short>((want_read ? POLLIN : 0) | (want_write ? POLLOUT : 0));
+}
+
 IoResult received(ssize_t n, int error) {
   if (n > 0) return {Io::done, static_cast<std::size_t>(n), 0};
   if (n == 0) return {Io::closed, 0, 0};
@@ -178,8 +182,13 @@ IoResult Socket::receive(std::span<char> into, const Deadline& deadline) noexcep
   }
 }
 
+bool Socket::ready(bool want_read, bool want_write) const noexcept {
+  pollfd entry{fd_, events(want_read, want_write), 0};
+  return ::poll(&entry, 1, 0) > 0;
+}
+
 Io Socket::wait(bool want_read, bool want_write, const Deadline& deadline) noexcept {
-  pollfd entry{fd_, static_cast<short>((want_read ? POLLIN : 0) | (want_write ? POLLOUT : 0)), 0};
+  pollfd entry{fd_, events(want_read, want_write), 0};
   while (true) {
     if (deadline.cancelled()) return Io::cancelled;
     const int ready = ::poll(&entry, 1, deadline.poll_timeout());

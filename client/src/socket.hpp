@@ -59,6 +59,8 @@ class Socket {
   [[nodiscard]] IoResult try_receive(std::span<char> into) noexcept;
   // Waits for data until the deadline. Where the answer is near, this is a single system call.
   [[nodiscard]] IoResult receive(std::span<char> into, const Deadline& deadline) noexcept;
+  // Whether data can be read, or (want_write) written, now; true as well when the connection has ended.
+  [[nodiscard]] bool ready(bool want_read, bool want_write) const noexcept;
   // Waits until data can be read, or (want_write) written: done, timed_out or cancelled.
   [[nodiscard]] Io wait(bool want_read, bool want_write, const Deadline& deadline) noexcept;
 

@@ -65,6 +65,7 @@ class Session final : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> yield();
   bool drained();
   void close() noexcept;
+  long receive_soon();
   long receive();
   void consume_kept();
   void input_ended(long result);

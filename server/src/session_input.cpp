@@ -25,8 +25,6 @@ constexpr std::size_t kMaxWriters = 256;
 constexpr unsigned kFirstResults = 1000;
 // Requests whose reply is wanted as lists are answered on the I/O thread up to this size: writing numbers takes time.
 constexpr std::uint64_t kQuickList = 16U << 10;
-// A message up to this size is answered so fast that looking for the next one is worth it.
-constexpr std::uint64_t kSmallTalk = 16U << 10;
 constexpr std::string_view kHttpText =
     "This is tensord: it speaks length-prefixed JSON, not HTTP. Send a 4-byte big-endian length and then that many "
     "bytes of JSON.\n";
@@ -175,7 +173,6 @@ void Session::on_message(Incoming incoming) {
   Counters::add(core_.counters.messages);
   if (incoming.request.oneway) Counters::add(core_.counters.oneway);
   if (incoming.fatal) end_with_reply();
-  if (incoming.request.wire_bytes <= kSmallTalk) io_.expect_more();
   Ticket ticket;
   ticket.id = std::move(incoming.request.id);
   ticket.encoding = incoming.request.encoding;
