@@ -48,12 +48,8 @@ Dialect classify_first_byte(unsigned char byte) noexcept {
 }
 
 struct MessageReader::Impl {
-  Impl(Dialect which, const Limits& wanted, std::shared_ptr<BufferPool> pool)
-      : dialect(which),
-        limits(wanted),
-        scanner(wanted, pool),
-        small_reader(wanted, pool),
-        decoder(wanted, std::move(pool)) {}
+  Impl(Dialect which, const Limits& wanted, std::shared_ptr<BufferPool> buffers)
+      : dialect(which), limits(wanted), pool(std::move(buffers)), scanner(wanted, pool), small_reader(wanted, pool) {}
 
   Status feed(std::string_view& input);
   Status feed_frame(std::string_view& input);
@@ -62,6 +58,7 @@ struct MessageReader::Impl {
   bool read_prefix(std::string_view& input);
   void check_length();
   Status fail(ErrorCode code, std::string message);
+  Decoder& ready_decoder();
   Scanned& scanned();
   IncomingRequest small_request();
   IncomingReply small_reply();
@@ -71,10 +68,12 @@ struct MessageReader::Impl {
 
   Dialect dialect;
   Limits limits;
+  std::shared_ptr<BufferPool> pool;
   Scanner scanner;
   SmallMessageReader small_reader;
-  Decoder decoder;
-  SmallMessage small;
+  // Made when a first message is whole: most of what a connection would cost that never sends one.
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<SmallMessage> small;
   bool is_small = false;  // the message is in `small`, and the scanner has seen nothing of it
   std::array<unsigned char, kPrefixBytes> prefix{};
   std::size_t prefix_bytes = 0;
@@ -133,7 +132,8 @@ bool MessageReader::Impl::read_small(std::string_view& input) {
   std::memcpy(length_bytes.data(), input.data(), kPrefixBytes);
   const std::size_t length = big_endian(length_bytes);
   if (length > kSmallMessage || length > limits.max_frame || length > input.size() - kPrefixBytes) return false;
-  is_small = small_reader.read(input.substr(kPrefixBytes, length), small);
+  if (!small) small = std::make_unique<SmallMessage>();
+  is_small = small_reader.read(input.substr(kPrefixBytes, length), *small);
   if (!is_small) return false;
   arrived = kPrefixBytes + length;
   input.remove_prefix(kPrefixBytes + length);
@@ -164,6 +164,11 @@ MessageReader::Status MessageReader::Impl::fail(ErrorCode code, std::string mess
   return Status::fatal;
 }
 
+Decoder& MessageReader::Impl::ready_decoder() {
+  if (!decoder) decoder = std::make_unique<Decoder>(limits, pool);
+  return *decoder;
+}
+
 Scanned& MessageReader::Impl::scanned() {
   auto& message = scanner.message();
   message.wire_bytes = arrived;
@@ -172,7 +177,7 @@ Scanned& MessageReader::Impl::scanned() {
 
 IncomingRequest MessageReader::Impl::small_request() {
   IncomingRequest incoming;
-  incoming.request = std::move(small.request);
+  incoming.request = std::move(small->request);
   incoming.request.wire_bytes = arrived;
   next_message();
   return incoming;
@@ -180,10 +185,10 @@ IncomingRequest MessageReader::Impl::small_request() {
 
 IncomingReply MessageReader::Impl::small_reply() {
   IncomingReply incoming;
-  incoming.reply.id = std::move(small.request.id);
-  if (small.status_ok) {
-    incoming.reply.tensors = std::move(small.request.tensors);
-    incoming.reply.result = std::move(small.result);
+  incoming.reply.id = std::move(small->request.id);
+  if (small->status_ok) {
+    incoming.reply.tensors = std::move(small->request.tensors);
+    incoming.reply.result = std::move(small->result);
   } else {
     incoming.error = no_status();
   }
@@ -225,7 +230,7 @@ MessageReader::Status MessageReader::feed(std::string_view& input) { return impl
 IncomingRequest MessageReader::take_request() {
   if (impl_->is_small) return impl_->small_request();
   IncomingRequest incoming;
-  if (!impl_->fatal) incoming = impl_->decoder.request(impl_->scanned());
+  if (!impl_->fatal) incoming = impl_->ready_decoder().request(impl_->scanned());
   impl_->finish(incoming);
   return incoming;
 }
@@ -233,7 +238,7 @@ IncomingRequest MessageReader::take_request() {
 IncomingReply MessageReader::take_reply() {
   if (impl_->is_small) return impl_->small_reply();
   IncomingReply incoming;
-  if (!impl_->fatal) incoming = impl_->decoder.reply(impl_->scanned());
+  if (!impl_->fatal) incoming = impl_->ready_decoder().reply(impl_->scanned());
   impl_->finish(incoming);
   return incoming;
 }
